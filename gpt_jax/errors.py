@@ -1,0 +1,30 @@
+"""The one error that people see as one line: what was given, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Wrong use: a bad key, value, file or state of a folder.
+
+    Its text is one line that names the key, the value and what is allowed. The command line prints
+    that line and exits with status 2; a notebook sees an ordinary exception.
+    """
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss stopped being finite. Carries the `step` (optimizer steps) it was seen at."""
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
+
+
+def unknown(what: str, given: str, allowed: Iterable[str]) -> InputError:
+    """An `InputError` for a name that does not exist, with the nearest one that does."""
+    allowed = list(allowed)
+    nearest = difflib.get_close_matches(given, allowed, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return InputError(f"unknown {what} {given!r}: {hint}allowed: {', '.join(allowed)}")
