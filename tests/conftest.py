@@ -1,0 +1,15 @@
+"""Set before JAX is imported: the CPU, and a compilation cache that outlives the tests."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "gpt_jax_tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("gpt_jax", deadline=None)
+settings.load_profile("gpt_jax")
