@@ -1,0 +1,210 @@
+"""The command line: arguments in, an exit status out. What the commands do is in commands.py.
+
+Wrong use ends with status 2 and one line on stderr; Ctrl-C with 130 and how to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from experiments import commands
+from gpt_jax.errors import InputError, unknown
+
+START = "python -m experiments"
+MAX_SEED = 2**32 - 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} ({self.prog} --help shows how)")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after `python -m experiments`: its one-line help, an example, its arguments, what it does."""
+
+    help: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    act: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command; returns the exit status."""
+    try:
+        return _dispatch(list(argv))
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = shlex.join([*START.split(), *argv])
+        print(f"interrupted: what was written stays; go on with: {again}", file=sys.stderr)
+        return 130
+
+
+def _dispatch(argv: list[str]) -> int:
+    name, *rest = argv or ["list"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    command = COMMANDS[name]
+    parser = _Parser(
+        prog=f"python -m experiments {name}", description=command.help, epilog=f"example:\n  {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    command.add_arguments(parser)
+    try:
+        arguments, extra = parser.parse_known_intermixed_args(rest)
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    if extra:
+        options = re.findall(r"--[\w-]+", parser.format_usage())
+        if extra[0].startswith("-"):
+            raise unknown("option", extra[0].partition("=")[0], options)
+        parser.error(f"unexpected argument {extra[0]!r}")
+    return command.act(arguments)
+
+
+def _overview() -> str:
+    lines = ["usage: python -m experiments COMMAND ...", "", __doc__.partition("\n")[0], "", "commands:"]
+    lines += [f"  {name:<8} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "python -m experiments COMMAND --help shows a command's arguments and an example"])
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Reads "0:3" as (0, 1, 2), "0,2,5" as (0, 2, 5), and "4" as (4,). Raises `ArgumentTypeError`."""
+    allowed = f"{text!r} is not allowed: a seed (4), a list (0,2,5) or a range (0:3 is 0, 1, 2)"
+    start, colon, stop = text.partition(":")
+    parts = [start, stop] if colon else text.split(",")
+    if not all(part.isascii() and part.isdigit() and int(part) <= MAX_SEED for part in parts):
+        raise argparse.ArgumentTypeError(allowed)
+    chosen = tuple(range(int(start), int(stop))) if colon else tuple(int(part) for part in parts)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise argparse.ArgumentTypeError(allowed + ", not empty, each seed once")
+    return chosen
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """Reads a whole number in `low..high`."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.lstrip("-").isdigit()) or not low <= int(text) <= high:
+            limits = f"of at least {low}" if high == math.inf else f"in {low}..{high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a whole number {limits}")
+        return int(text)
+
+    return read
+
+
+def number(low: float, high: float = math.inf, above: bool = False) -> Callable[[str], float]:
+    """Reads a finite number in `low..high`; with `above`, `low` itself is left out."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not low <= value <= high or (above and value == low):
+            limits = f"{'above' if above else 'of at least'} {low:g}"
+            limits += f", at most {high:g}" if high < math.inf else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a number {limits}")
+        return value
+
+    return read
+
+
+def _out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of all runs (runs/)")
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="an experiment, as `list` names it")
+
+
+def _folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder: runs/EXPERIMENT/ARM/seed-N")
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    _name(parser)
+    parser.add_argument("--scale", default=None, metavar="SCALE", help="whose compute to show (all)")
+    _out(parser)
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    _name(parser)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a setting: model.n_layer=2")
+    parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, cpu (the default) or paper")
+    parser.add_argument("--seeds", type=seeds, metavar="SEEDS", help="0:3, or 0,2,5, or 4 (the scale's own)")
+    parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
+    _data_dir(parser)
+    _out(parser)
+
+
+def _resume(parser: argparse.ArgumentParser) -> None:
+    _folder(parser)
+    _data_dir(parser)
+
+
+def _data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where local text is")
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    _folder(parser)
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the text starts with")
+    parser.add_argument("--tokens", type=whole(1), metavar="N", help="how many to write (200, or what fits)")
+    parser.add_argument("--temperature", type=number(0), default=0.8, metavar="T", help="0 is greedy (0.8)")
+    parser.add_argument("--top-k", type=whole(1), metavar="K", help="only the K likeliest tokens")
+    parser.add_argument("--top-p", type=number(0, 1, above=True), metavar="P", help="only the likeliest, up to P")
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, metavar="N", help="of the sampling (0)")
+    parser.add_argument("--samples", type=whole(1), default=1, metavar="N", help="how many texts (1)")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="NAME_OR_DIR", help="an experiment, or a folder of runs")
+    _out(parser)
+
+
+COMMANDS = {
+    "list": Command("the experiments there are", f"{START} list --json", _list, commands.list_experiments),
+    "show": Command(
+        "an experiment: its claim, arms and compute", f"{START} show layer_norm --scale cpu", _show, commands.show
+    ),
+    "run": Command(
+        "train an experiment's arms: skips what is finished, goes on with what is begun",
+        f"{START} run quickstart --scale smoke --seeds 0:2 training.train_tokens=1e5",
+        _run,
+        commands.run,
+    ),
+    "resume": Command("go on with one run", f"{START} resume runs/quickstart/gpt/seed-0", _resume, commands.resume),
+    "sample": Command(
+        "write text with a trained model",
+        f"{START} sample runs/quickstart/gpt/seed-0 --prompt 'ROMEO:' --temperature 0.8 --top-k 40",
+        _sample,
+        commands.sample,
+    ),
+    "report": Command("the verdicts on what was run", f"{START} report layer_norm", _report, commands.report),
+    "verify": Command(
+        "check that a run folder is whole", f"{START} verify runs/quickstart/gpt/seed-0", _folder, commands.verify
+    ),
+}

@@ -1,0 +1,172 @@
+"""What an experiment is: a claim, the arms that test it, and the direction stated before any run.
+
+A new experiment is one small file here that defines `EXPERIMENT`; its docstring is the claim. Nothing in such
+a file may import JAX at the top, so that `list` stays quick: `evaluate` imports what it needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.sweep import checked
+from gpt_jax.config import RunConfig, override
+from gpt_jax.errors import InputError, unknown
+
+FAILED = "failed"  # the metric of a comparison of failure rates
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What `Experiment.evaluate` is given at the end of a run."""
+
+    config: RunConfig
+    params: Any  # the last parameters
+    corpus: Any  # gpt_jax.data.prepare.Corpus
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of an experiment: overrides of the base, the seeds, and the arms (none: all of them)."""
+
+    overrides: Mapping[str, Any]
+    seeds: tuple[int, ...] = (0,)
+    arms: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`treatment - control` in `metric`, seed by seed, and what was stated of it before the runs.
+
+    Tuples of arms are sweeps: the best arm of each is compared (fewest failures, then the lowest mean); with the
+    metric `FAILED`, the failures of all their runs are. `margin` is the smallest difference that counts
+    (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim; the
+    others explain it.
+    """
+
+    treatment: str | tuple[str, ...]
+    control: str | tuple[str, ...]
+    expected: Literal["lower", "higher", "equal"]
+    metric: str = "validation/bits_per_byte"
+    margin: float = 0.0
+    name: str = ""
+    primary: bool = True
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        return (self.treatment,) if isinstance(self.treatment, str) else self.treatment
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        return (self.control,) if isinstance(self.control, str) else self.control
+
+    @property
+    def title(self) -> str:
+        return self.name or f"{' / '.join(self.treatments)} - {' / '.join(self.controls)}"
+
+    @property
+    def stated(self) -> str:
+        """The direction in words, for example "lower, by at least 0.01"."""
+        if self.expected == "equal":
+            return f"within ±{self.margin:g}"
+        return self.expected + (f", by at least {self.margin:g}" if self.margin else "")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim and how it is measured. `name` and `claim` come from the file: its stem and its docstring."""
+
+    source: str  # paper, section or table
+    base: RunConfig
+    arms: Mapping[str, Mapping[str, Any]]
+    scales: Mapping[str, Scale]
+    comparisons: tuple[Comparison, ...] = ()
+    metrics: tuple[str, ...] = ("validation/bits_per_byte", "validation/loss", "train/loss")
+    # Metrics that are lists, drawn as curves, with the name of their horizontal axis.
+    profiles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Two arms of one config at other seeds: what the seeds alone do.
+    noise_floor: tuple[str, str] | None = None
+    divergence_is_outcome: bool = False
+    # A final validation loss above the unigram entropy less this (nats/token) is a failure; none: no such rule.
+    plateau: float | None = None
+    evaluate: Callable[[FinishedRun], dict[str, float | list[float]]] | None = None
+    picture: Callable[[Path], None] | None = None  # draws what `show` shows, as PNG
+    name: str = ""
+    claim: str = ""
+
+    def __post_init__(self):
+        checked(self.arms)
+        for comparison in self.comparisons:
+            if comparison.expected == "equal" and comparison.margin <= 0:
+                raise InputError(f"margin of {comparison.title!r}: 0 is not allowed: what is equal has a width")
+        named = [arm for c in self.comparisons for arm in (*c.treatments, *c.controls)]
+        named += [*(self.noise_floor or ()), *(arm for s in self.scales.values() for arm in s.arms or ())]
+        for arm in named:
+            if arm not in self.arms:
+                raise unknown("arm", arm, self.arms)
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first line."""
+        return self.claim.strip().partition("\n")[0]
+
+    @property
+    def arm_keys(self) -> tuple[str, ...]:
+        """The keys the arms differ in."""
+        return tuple(dict.fromkeys(key for overrides in self.arms.values() for key in overrides))
+
+    def scale(self, name: str) -> Scale:
+        """The scale of that name. Raises `InputError`."""
+        if name not in self.scales:
+            raise unknown("scale", name, self.scales)
+        return self.scales[name]
+
+    def select(self, scale: str, only: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The arms that run: those named, or the scale's own. Raises `InputError`."""
+        for arm in only:
+            if arm not in self.arms:
+                raise unknown("arm", arm, self.arms)
+        chosen = only or self.scale(scale).arms or tuple(self.arms)
+        return tuple(arm for arm in self.arms if arm in chosen)
+
+    def config(self, arm: str, scale: str, seed: int, changes: Mapping[str, Any] | None = None) -> RunConfig:
+        """The whole config of one run: base, scale, `changes` by the user, seed, arm. Raises `InputError`.
+
+        A change to what the arms differ in is refused: the arm's name would no longer say what it is.
+        """
+        changes = changes or {}
+        for key in changes:
+            if key == "training.seed":
+                raise InputError(f"{key}: {changes[key]!r} is not allowed here: give the seeds by --seeds")
+            if key in self.arm_keys:
+                raise InputError(
+                    f"{key}: {changes[key]!r} is not allowed: the arms of {self.name} differ in it; choose by --only"
+                )
+        if arm not in self.arms:
+            raise unknown("arm", arm, self.arms)
+        base = override(self.base, {**self.scale(scale).overrides, **changes, "training.seed": seed})
+        return override(base, {key: v(base) if callable(v) else v for key, v in self.arms[arm].items()})
+
+
+def names() -> tuple[str, ...]:
+    """The experiments there are: files beside this one that define `EXPERIMENT`. Imports none of them."""
+    folder = Path(__file__).parent
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if _defines_experiment(p)))
+
+
+def load(name: str) -> Experiment:
+    """The experiment in `experiments/NAME.py`. Raises `InputError` where there is none."""
+    if name not in names():
+        raise unknown("experiment", name, names())
+    module = import_module(f"experiments.{name}")
+    return dataclasses.replace(module.EXPERIMENT, name=name, claim=module.__doc__ or "")
+
+
+def _defines_experiment(path: Path) -> bool:
+    return re.search(r"^EXPERIMENT\b", path.read_text(encoding="utf-8"), re.MULTILINE) is not None

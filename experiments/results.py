@@ -1,0 +1,144 @@
+"""Reading what runs left: every `result.json` below a folder, checked, and never mixed."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.experiment import FAILED, Experiment
+from gpt_jax.config import flatten
+from gpt_jax.errors import InputError, unknown
+
+FIELDS = {"experiment": str, "arm": str, "seed": int, "scale": str, "metrics": dict, "config_digest": str}
+LOSS, UNIGRAM = "validation/loss", "validation/unigram_entropy"  # nats/token
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run; `failure` says why it counts as failed, "" where it does not."""
+
+    folder: Path
+    experiment: str
+    arm: str
+    seed: int
+    scale: str
+    metrics: dict[str, Any]
+    config_digest: str
+    failure: str = ""
+
+    def value(self, metric: str) -> float:
+        """A number of this run; `FAILED` is 0 or 1, and NaN stands for one that is not there."""
+        if metric == FAILED:
+            return float(bool(self.failure))
+        value = self.metrics.get(metric)
+        return float(value) if isinstance(value, int | float) else math.nan
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises `InputError` that names the file where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: a run folder holds {path.name}") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds {type(value).__name__}: an object is allowed")
+    return value
+
+
+def read_result(path: Path) -> Result:
+    """One `result.json`. Raises `InputError` that names the file and what is wrong in it."""
+    values = read_json(path)
+    for name, kind in FIELDS.items():
+        if not isinstance(values.get(name), kind):
+            raise InputError(f"{path}: {name}: {values.get(name, MISSING)!r} is not allowed: {kind.__name__} is")
+    return Result(folder=path.parent, **{name: values[name] for name in FIELDS})
+
+
+def failure(result: Result, plateau: float | None) -> str:
+    """Why a run counts as failed, or "": it diverged, has no finite loss, or parks at the unigram entropy."""
+    if result.metrics.get("diverged"):
+        step = result.metrics.get("diverged_at_step")
+        return "diverged" if step is None else f"diverged at step {step:g}"
+    loss, entropy = result.value(LOSS), result.value(UNIGRAM)
+    if not math.isfinite(loss):
+        return f"{LOSS} is not finite"
+    if plateau is not None and loss >= entropy - plateau:  # false where the entropy is unknown (NaN)
+        return f"plateau: {loss:.3f} nats, unigram entropy {entropy:.3f}"
+    return ""
+
+
+def experiment_folders(folder: Path) -> dict[str, Path]:
+    """Experiment -> its folder, for all results at or below `folder`. Raises `InputError` where there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: give an experiment that was run, or a folder of runs")
+    found = {}
+    for path in sorted(folder.rglob("result.json")):
+        result, home = read_result(path), path.resolve().parent.parent.parent
+        if found.setdefault(result.experiment, home) != home:
+            raise InputError(f"{folder}: holds {result.experiment} twice: in {found[result.experiment]} and {home}")
+    if not found:
+        raise InputError(f"{folder}: no finished run (result.json) at or below it: nothing to report")
+    return found
+
+
+def read_results(folder: Path, experiment: Experiment) -> list[Result]:
+    """All finished runs of an experiment's folder, failures marked, in the order of its arms and of seeds.
+
+    Raises `InputError` on an arm the experiment does not have, on two scales, and on configs that differ in
+    more than the arms' own keys and the seed: a mean over those would be of nothing.
+    """
+    results = [read_result(path) for path in sorted(folder.glob("*/seed-*/result.json"))]
+    first: dict[str, tuple[Result, dict[str, Any]]] = {}  # of the folder, and of each arm
+    for result in results:
+        if result.arm not in experiment.arms:
+            raise unknown(f"arm of {experiment.name} in {result.folder}", result.arm, experiment.arms)
+        whole = _settings(result)
+        common = {key: value for key, value in whole.items() if key not in experiment.arm_keys}
+        for scope, settings in (("", common), (result.arm, whole)):
+            reference, theirs = first.setdefault(scope, (result, settings))
+            for key in sorted({*settings, *theirs}):
+                if settings.get(key) != theirs.get(key):
+                    raise InputError(
+                        f"{folder}: {key} is {theirs.get(key)!r} in {reference.folder.relative_to(folder)} and "
+                        f"{settings.get(key)!r} in {result.folder.relative_to(folder)}: one report, one value"
+                    )
+    order = list(experiment.arms)
+    return [
+        replace(result, failure=failure(result, experiment.plateau))
+        for result in sorted(results, key=lambda r: (order.index(r.arm), r.seed))
+    ]
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Run folders that were begun and have no result yet."""
+    return sorted(p.parent for p in folder.glob("*/seed-*/config.json") if not (p.parent / "result.json").exists())
+
+
+def metric_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`. Raises `InputError` that names file and line where one is damaged."""
+    lines = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        raise InputError(f"{path}: cannot be read: a run folder holds {path.name}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            lines.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            raise InputError(f"{path}: line {number} is not a JSON object") from None
+    return lines
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    """What runs of one arm have in common: the scale, and the whole config without the seed."""
+    flat = flatten(read_json(result.folder / "config.json"))
+    values = {key.removeprefix("config."): value for key, value in flat.items()}
+    sections = ("model.", "data.", "optimizer.", "training.")
+    kept = {key: value for key, value in values.items() if key.startswith(sections) and key != "training.seed"}
+    return {"scale": result.scale, **kept}
