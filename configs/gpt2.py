@@ -1,0 +1,46 @@
+"""GPT-2: Radford et al. 2019, Table 2. The sizes by their true parameter counts, not the paper's first ones."""
+
+from functools import partial
+
+from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+
+# name: layers, width, heads, learning rate. The paper tuned the rate by hand for each size and printed none:
+# these are GPT-3's for the nearest size (its Table 2.1).
+SIZES = {
+    "gpt2-124m": (12, 768, 12, 6.0e-4),
+    "gpt2-355m": (24, 1024, 16, 3.0e-4),
+    "gpt2-774m": (36, 1280, 20, 2.5e-4),
+    "gpt2-1.5b": (48, 1600, 25, 2.0e-4),
+}
+
+
+def gpt2(n_layer: int, d_model: int, n_head: int, learning_rate: float) -> RunConfig:
+    """Pre-LN with a final norm, 50,257 entries, 1,024 tokens of context, batches of 512 sequences.
+
+    Parameters: 124,439,808, 354,823,168, 774,030,080 and 1,557,611,200. For scale: the released checkpoints score
+    3.12, 2.84, 2.67 and 2.54 nats/token on OpenWebText (nanoGPT's measurement); a 124M trained on it for 300
+    billion tokens reaches about 2.85. Not published, and ours: steps, dropout, decay, warm-up and schedule. WebText
+    is not public: C4's "webtextlike" stands in for it.
+    """
+    batch = 512 * 1024
+    return RunConfig(
+        model=ModelConfig(
+            vocab_size=50257, context_length=1024, n_layer=n_layer, n_head=n_head, d_model=d_model,
+            norm="pre", initialization="gpt2", compute_dtype="bfloat16",
+            embedding_dropout=0.1, attention_dropout=0.1, residual_dropout=0.1,
+            scan_layers=n_layer > 12, remat="full" if n_layer > 24 else "none",
+        ),
+        data=DataConfig(source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
+        optimizer=OptimizerConfig(
+            learning_rate=learning_rate, b1=0.9, b2=0.95, weight_decay=0.1, clip_norm=1.0,
+            schedule="cosine", warmup_tokens=700 * batch, final_fraction=0.1,
+        ),
+        training=TrainingConfig(
+            train_tokens=572_000 * batch, batch_tokens=batch,
+            evaluate_every_tokens=1000 * batch, checkpoint_every_tokens=1000 * batch,
+            sample_every_tokens=10_000 * batch, evaluation_tokens=10_000_000,
+        ),
+    )  # fmt: skip
+
+
+GPT2 = {name: partial(gpt2, *size) for name, size in SIZES.items()}

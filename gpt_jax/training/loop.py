@@ -1,0 +1,75 @@
+"""The loop: one step after another, and hooks at the steps where something is due."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from gpt_jax.errors import TrainingDiverged
+from gpt_jax.training.plan import Plan
+from gpt_jax.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Calls `run(step, state)` after the steps in `due`, counted from 1; `state` must not be kept."""
+
+    due: set[int]
+    run: Callable[[int, TrainState], None]
+
+
+def step_tokens(plan: Plan, micro_batches: Iterator[np.ndarray], step: int) -> np.ndarray:
+    """The next `plan.micro_batches[step]` micro-batches, filled up with padding: int32 `(A, B, T + 1)`."""
+    taken = [next(micro_batches) for _ in range(plan.micro_batches[step])]
+    padding = [np.full_like(taken[0], -1)] * (plan.accumulation - len(taken))
+    return np.stack([*taken, *padding])
+
+
+def train(
+    state: TrainState,
+    train_step: Callable[..., tuple[TrainState, dict[str, jax.Array]]],
+    micro_batches: Iterator[np.ndarray],
+    plan: Plan,
+    learning_rates: np.ndarray,
+    seed: int,
+    on_metrics: Callable[[int, dict[str, float]], None],
+    hooks: Sequence[Hook] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainState:
+    """Trains from `state.step` to the plan's end, or to the first step at which `should_stop()`.
+
+    `micro_batches` continues where `state` stands; `learning_rates[t]` is step t's. A step is dispatched before
+    the metrics of the one before it are read; before any hook runs, the step's own have been. `train_step` may
+    donate its state. Raises `TrainingDiverged` when the loss or the gradient's norm is not finite.
+    """
+    unread: tuple[int, dict[str, jax.Array]] | None = None
+
+    def read() -> None:
+        nonlocal unread
+        if unread is None:
+            return
+        step, metrics = unread[0], {name: float(value) for name, value in jax.device_get(unread[1]).items()}
+        unread = None
+        on_metrics(step, metrics)
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(f"{name} is {value} at step {step}", step)
+
+    for t in range(int(state.step), plan.steps):
+        tokens_ABT1 = step_tokens(plan, micro_batches, t)
+        state, metrics = train_step(state, tokens_ABT1, np.float32(learning_rates[t]), np.uint32(seed))
+        read()
+        unread = t + 1, metrics
+        stopping = should_stop()
+        due = [hook for hook in hooks if t + 1 in hook.due]
+        if due or stopping or t + 1 == plan.steps:
+            read()
+        for hook in due:
+            hook.run(t + 1, state)
+        if stopping:
+            break
+    return state

@@ -1,0 +1,93 @@
+"""What a run says of itself: a line of JSON per measurement, and how near the machine's limit it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Published dense bfloat16 peaks, FLOP/s per chip (per device, as JAX counts devices).
+PEAK_FLOPS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+}
+
+
+def peak_flops() -> float:
+    """FLOP/s of all devices: the published peak, or on a CPU the float32 matmul speed measured now (0.1 s)."""
+    device = jax.devices()[0]
+    for kind in sorted(PEAK_FLOPS, key=len, reverse=True):
+        if device.device_kind.startswith(kind):
+            return PEAK_FLOPS[kind] * jax.device_count()
+    size, best = 1024, math.inf
+    matmul, x = jax.jit(jnp.matmul), jnp.ones((size, size))
+    for _ in range(6):
+        start = time.perf_counter()
+        matmul(x, x).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+class MetricsLog:
+    """`metrics.jsonl`: each line an object with `step` and `tokens`; clock figures are named `time/...`.
+
+    Opening at a step drops the lines past it, so that a resumed file equals an uninterrupted one in all but the
+    clocks. Not-a-number and infinity are written as null. `tensorboard` mirrors the numbers to event files.
+    """
+
+    def __init__(self, path: Path, step: int = 0, tensorboard: Path | None = None):
+        kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        partial.replace(path)
+        self._file = path.open("a")
+        self._tensorboard = _tensorboard_writer(tensorboard) if tensorboard else None
+
+    def write(self, step: int, tokens: int, values: dict[str, Any]) -> None:
+        finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        self._file.write(json.dumps({"step": step, "tokens": tokens, **finite}) + "\n")
+        self._file.flush()
+        if self._tensorboard is not None:
+            for name, value in values.items():
+                self._tensorboard.add_scalar(name, value, step)
+
+    def sync(self) -> None:
+        """Everything written so far is on disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`; a last line that was cut short by a crash is left out."""
+    lines = []
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _tensorboard_writer(folder: Path):
+    from gpt_jax.errors import InputError
+
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError("training.tensorboard: true needs a package: pip install 'gpt-jax[tensorboard]'") from None
+    return SummaryWriter(str(folder))

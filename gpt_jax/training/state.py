@@ -1,0 +1,37 @@
+"""What training carries from step to step: arrays, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from gpt_jax.config import RunConfig
+from gpt_jax.model.decoder import GPT
+from gpt_jax.training.optimizer import make_optimizer
+
+INITIALIZATION, DROPOUT, SAMPLING = range(3)  # the purposes that a seed's key is folded with
+
+
+@flax.struct.dataclass
+class TrainState:
+    """`step` counts finished optimizer steps (int32)."""
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+
+
+def purpose_key(seed: int | jax.Array, purpose: int) -> jax.Array:
+    """The key of one purpose: no random stream is stored, so any step can be replayed."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def init_state(config: RunConfig, seed: int | jax.Array | None = None) -> TrainState:
+    """A state at step 0; `seed` defaults to the config's, and may be traced."""
+    seed = config.training.seed if seed is None else seed
+    tokens_BT = jnp.zeros((1, 1), jnp.int32)
+    params = GPT(config.model).init(purpose_key(seed, INITIALIZATION), tokens_BT)["params"]
+    return TrainState(jnp.zeros((), jnp.int32), params, make_optimizer(config.optimizer).init(params))
