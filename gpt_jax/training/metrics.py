@@ -51,7 +51,7 @@ class MetricsLog:
         partial = path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         partial.replace(path)
-        self._file = path.open("a")
+        self._path, self._file = path, path.open("a")
         self._tensorboard = _tensorboard_writer(tensorboard) if tensorboard else None
 
     def write(self, step: int, tokens: int, values: dict[str, Any]) -> None:
@@ -61,6 +61,10 @@ class MetricsLog:
         if self._tensorboard is not None:
             for name, value in values.items():
                 self._tensorboard.add_scalar(name, value, step)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines so far."""
+        return read_metrics(self._path)
 
     def sync(self) -> None:
         """Everything written so far is on disk."""

@@ -1,0 +1,152 @@
+"""One run: a config and a folder in, a trained model, its pictures and `result.json` out.
+
+Everything a run writes is in its folder, and `result.json` last: a folder without one is partial and is resumed,
+a folder with one is finished and is skipped, and a folder of another config is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from experiments import plots
+from experiments.environment import environment
+from experiments.experiment import FinishedRun
+from experiments.screen import Screen
+from experiments.session import Interrupted, Session
+from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
+from gpt_jax.data.cache import cache_root, write_atomically
+from gpt_jax.data.prepare import Corpus, prepare
+from gpt_jax.errors import InputError
+
+Metrics = dict[str, Any]
+BITS = "validation/bits_per_byte"
+__all__ = ["Interrupted", "RunIdentity", "read_folder", "run"]
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run of which experiment this is."""
+
+    experiment: str
+    arm: str
+    seed: int
+    scale: str
+
+
+def run(
+    config: RunConfig,
+    folder: Path,
+    identity: RunIdentity,
+    *,
+    data_dir: Path | None = None,
+    console: Console | None = None,
+    divergence_is_outcome: bool = False,
+    evaluate: Callable[[FinishedRun], Metrics] | None = None,
+    resume_command: str = "",
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Metrics:
+    """Trains as `config` says and returns what `result.json` holds; at once if it is already there.
+
+    Continues from the newest readable checkpoint. Raises `InputError` (another config's folder, bad data),
+    `TrainingDiverged` (unless that is an outcome), and `Interrupted` once `should_stop()`.
+    """
+    screen = Screen(console)
+    finished = open_folder(folder, config, identity)
+    if finished is not None:
+        screen.say(f"{folder} is finished: nothing to do")
+        return finished
+    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    corpus = prepare_corpus(config, data_dir, screen)
+    session = Session(config, folder, corpus, screen)
+    metrics = session.train(should_stop, divergence_is_outcome)
+    if not metrics["diverged"] and evaluate is not None:
+        with screen.waiting("measuring"):
+            metrics |= evaluate(FinishedRun(config, session.params, corpus, data_dir))
+    plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
+    result = {
+        **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": corpus.digest,
+    }  # fmt: skip
+    write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    screen.table("result", summary(metrics, folder, resume_command))
+    return result
+
+
+def prepare_corpus(config: RunConfig, data_dir: Path | None, screen: Screen) -> Corpus:
+    """The config's data as token windows, made now if it is not in the cache."""
+    with screen.stages() as progress:
+        corpus = prepare(
+            config.data, vocab_size=config.model.vocab_size, context_length=config.model.context_length,
+            data_dir=data_dir, progress=progress,
+        )  # fmt: skip
+    if corpus.tokenizer.vocab_size > config.model.vocab_size:
+        raise InputError(
+            f"model.vocab_size: {config.model.vocab_size} is not allowed: "
+            f"at least the tokenizer's {corpus.tokenizer.vocab_size}"
+        )
+    return corpus
+
+
+def open_folder(folder: Path, config: RunConfig, identity: RunIdentity) -> Metrics | None:
+    """Claims a run folder for `config`; returns its result if it is finished.
+
+    Raises `InputError` with the differing keys if it belongs to another config.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        theirs = read_config(folder)
+        changed = differences(theirs, config)
+        if changed:
+            shown = ", ".join(f"{key} is {old!r}, not {new!r}" for key, (old, new) in changed.items())
+            raise InputError(f"{folder} holds a run of another config: {shown}: choose another --out, or remove it")
+        result = folder / "result.json"
+        return json.loads(result.read_text()) if result.exists() else None
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {**to_dict(config), "digest": digest(config), "identity": vars(identity)}
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    return None
+
+
+def read_folder(folder: Path) -> tuple[RunConfig, RunIdentity]:
+    """The config and identity of a run folder. Raises `InputError` if it is none, or is damaged."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is not a run folder: it has no config.json")
+    try:
+        content = json.loads(path.read_text())
+        identity = RunIdentity(**content.pop("identity"))
+        stated = content.pop("digest")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} is damaged: it does not read as a run's config") from None
+    config = from_dict(content)
+    if digest(config) != stated:
+        raise InputError(f"{path} is damaged: its digest is {stated}, its values give {digest(config)}")
+    return config, identity
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The config of a run folder; see `read_folder`."""
+    return read_folder(folder)[0]
+
+
+def summary(metrics: Metrics, folder: Path, resume_command: str) -> dict[str, str]:
+    """What a finished run came to, and what to do with it."""
+    if metrics["diverged"]:
+        return {"outcome": f"diverged at step {metrics['diverged_at_step']:,}", "folder": str(folder)}
+    samples = (folder / "samples.txt").read_text().rpartition("===\n")[2].strip()
+    return {
+        "validation": f"{metrics[BITS]:.4f} bits/byte ({metrics['validation/loss']:.4f} nats/token)",
+        "speed": f"{metrics['time/tokens_per_second']:,.0f} tokens/s; {metrics['time/seconds']:.0f} s in all",
+        "last sample": samples,
+        "pictures": str(folder / "loss.png"),
+        "more text": f"python -m experiments sample {folder} --prompt 'ROMEO:'",
+        "report": f"python -m experiments report {folder.parents[1]}",
+        "again": f"{resume_command} (says that it is finished)" if resume_command else "",
+    }

@@ -1,0 +1,75 @@
+"""What a run shows while it goes on: stages, a table, a progress bar, samples. Silent without a console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+
+class Screen:
+    """A terminal, or none."""
+
+    def __init__(self, console: Console | None):
+        self.console = Console(quiet=True) if console is None else console
+        self._progress: Progress | None = None
+
+    def say(self, line: str) -> None:
+        """One line, above the progress bar if there is one."""
+        self.console.print(Text(line))
+
+    def warn(self, line: str) -> None:
+        self.console.print(Text(line, style="yellow"))
+
+    def table(self, title: str, rows: Mapping[str, str]) -> None:
+        """Names and values in two columns."""
+        table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 1))
+        for name, value in rows.items():
+            table.add_row(Text(name, style="bold"), Text(value))
+        self.console.print(table)
+
+    def sample(self, step: int, text: str) -> None:
+        self.console.print(Text(f"sample at step {step:,}", style="bold"))
+        self.console.print(Text(text, style="cyan"))
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """A spinner while something of unknown length goes on."""
+        with self.console.status(what):
+            yield
+
+    @contextmanager
+    def stages(self) -> Iterator[Callable[[str, int, int | None], None]]:
+        """Gives `report(stage, done, total)`: a bar for each stage, with its ETA."""
+        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+        tasks = {}
+        with Progress(*columns, console=self.console, transient=True) as progress:
+
+            def report(stage: str, done: int, total: int | None) -> None:
+                if stage not in tasks:
+                    tasks[stage] = progress.add_task(stage)
+                progress.update(tasks[stage], completed=done, total=total)
+
+            yield report
+
+    @contextmanager
+    def training(self, total: int, done: int) -> Iterator[None]:
+        """The bar that `advance` moves, from `done` to `total` tokens."""
+        columns = (
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens  {task.fields[status]}"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
+            self._progress, self._task = progress, progress.add_task("", total=total, completed=done, status="")
+            yield
+        self._progress = None
+
+    def advance(self, tokens: int, loss: float, speed: float, utilisation: float) -> None:
+        """The tokens seen so far, the newest loss (nats/token), tokens/s and MFU."""
+        if self._progress is not None:
+            status = f"loss {loss:.3f}  {speed:,.0f} tokens/s  MFU {utilisation:.0%}  ETA"
+            self._progress.update(self._task, completed=tokens, status=status)
