@@ -101,7 +101,8 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
         by_seed[seed] = rates[0] - rates[1]
     names = [" + ".join(arms) for arms in (comparison.treatments, comparison.controls)]
     found = verdict(interval, comparison)
-    return Judged(comparison, *names, by_seed, interval, None, found, min(len(ours), len(theirs)))
+    n = min(len(ours), len(theirs))
+    return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n)
 
 
 def _by_seed(results: Sequence[Result], arm: str) -> dict[int, Result]:

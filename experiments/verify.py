@@ -43,12 +43,14 @@ def _config(folder: Path) -> list[str]:
 
 def _metrics(folder: Path) -> list[str]:
     path, plan = folder / "metrics.jsonl", make_plan(_read_config(folder))
-    at = [line.get("step") for line in metric_lines(path)]
-    if not all(isinstance(step, int) for step in at) or at != sorted(at):
-        return [f"{path}: steps are missing or do not ascend"]
+    last = 0
     for number, line in enumerate(metric_lines(path), 1):
-        if not 0 <= line["step"] <= plan.steps or line.get("tokens") != int(plan.tokens[line["step"]]):
-            return [f"{path}: line {number}: {line.get('tokens')} tokens at step {line['step']} is not the plan's"]
+        step, tokens = line.get("step"), line.get("tokens")
+        if not isinstance(step, int) or not last <= step <= plan.steps:
+            return [f"{path}: line {number}: step {step} is not allowed after {last}, of {plan.steps}"]
+        if tokens != int(plan.tokens[step]):
+            return [f"{path}: line {number}: {tokens} tokens at step {step}: the plan has {plan.tokens[step]}"]
+        last = step
     return []
 
 
