@@ -12,17 +12,26 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from gpt_jax.errors import InputError
 
 ALWAYS_HASHED = 16 << 20  # bytes: a smaller file is hashed at every opening
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
-    """`cache_dir`, or `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`; made if missing."""
+    """`cache_dir`, or `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`; made if missing.
+
+    Raises:
+      InputError: it cannot be made.
+    """
     root = Path(cache_dir or os.environ.get("GPT_JAX_CACHE") or Path.home() / ".cache" / "gpt_jax").expanduser()
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        (root / "locks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"GPT_JAX_CACHE: {str(root)!r} cannot be written: {error.strerror}") from None
     return root
 
 
@@ -39,9 +48,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Holds the file `path` for this process; a second process waits. Released when the holder dies."""
-    with open(path, "a") as file:
+def lock(root: Path, name: str) -> Iterator[None]:
+    """Holds `name` for this process; a second process waits. Released when the holder dies."""
+    with open(root / "locks" / name, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -76,5 +85,6 @@ class Digests:
             return known[2]
         digest = sha256(path)
         self._known[key] = [*state, digest]
-        write_atomically(self._path, json.dumps(self._known))
+        with suppress(OSError):  # a cache that may only be read is hashed anew each time
+            write_atomically(self._path, json.dumps(self._known))
         return digest

@@ -20,15 +20,14 @@ from gpt_jax.data.cache import sha256, write_atomically
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished file, and where the tokens after it come from: batch `batch`, whose first token is number `start`."""
+    """A finished file, and where the stream goes on after it."""
 
     file: str
     windows: int
-    tokens: int  # of the stream up to the last window's end, the shared token not counted twice
-    size: int  # bytes
     sha256: str
-    batch: int
-    start: int
+    tokens: int  # predicted up to its end: also the number of the token that the next window starts with,
+    batch: int  # which is in this batch,
+    start: int  # whose first token has this number
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,11 @@ class Layout:
     dtype: str  # "uint16" or "uint32"
     windows_per_shard: int
     keep_short: bool  # the last, short window is kept (validation) or dropped (training)
+
+    @property
+    def least(self) -> int:
+        """Tokens that the smallest stream with a window has."""
+        return 2 if self.keep_short else self.context_length + 1
 
 
 def write_shards(
@@ -54,33 +58,29 @@ def write_shards(
     """
     progress = folder / f"{name}.progress.json"
     shards = _finished(folder, progress)
+    batch, position, written = (shards[-1].batch, shards[-1].start, shards[-1].tokens) if shards else (0, 0, 0)
     stride = layout.windows_per_shard * layout.context_length
-    last = shards[-1] if shards else None
-    batch, position = (last.batch, last.start) if last else (0, 0)
-    written = last.tokens if last else 0  # the first token of the next window has this number
-    starts = [(batch, position)]
-    pending: list[np.ndarray] = []
-    held = position - written  # tokens pending past `written`; negative while tokens already written come again
+    starts = [(batch, position)]  # of the batches that hold pending tokens, and of the next
+    pending: list[np.ndarray] = []  # the stream from token number `written` to `position`
     for tokens in batches(batch):
-        pending.append(tokens[max(-held, 0) :] if held < 0 else tokens)
-        batch, position, held = batch + 1, position + len(tokens), held + len(tokens)
+        pending.append(tokens[max(written - position, 0) :])
+        batch, position = batch + 1, position + len(tokens)
         starts.append((batch, position))
-        while held > stride:
+        while position - written > stride:
             stream = np.concatenate(pending)
             written += stride
             while starts[1][1] <= written:
                 starts.pop(0)
             windows = _windows(stream[: stride + 1], layout.context_length)
-            shards.append(_write(folder, name, layout, windows, len(shards), written, starts[0]))
+            shards.append(_write(folder, f"{name}-{len(shards):05d}", layout, windows, (written, *starts[0])))
             write_atomically(progress, json.dumps([dataclasses.asdict(shard) for shard in shards]))
-            pending, held = [stream[stride:]], held - stride
-    stream = np.concatenate(pending) if pending else np.zeros(0, np.int64)
-    windows = _windows(stream, layout.context_length)
+            pending = [stream[stride:]]
+    windows = _windows(np.concatenate(pending), layout.context_length) if pending else []
     if windows and len(windows[-1]) <= layout.context_length and not layout.keep_short:
         windows.pop()
     if windows:
         written += sum(len(window) - 1 for window in windows)
-        shards.append(_write(folder, name, layout, windows, len(shards), written, (batch, position)))
+        shards.append(_write(folder, f"{name}-{len(shards):05d}", layout, windows, (written, batch, position)))
     return shards
 
 
@@ -100,18 +100,11 @@ def _finished(folder: Path, progress: Path) -> list[Shard]:
     return good
 
 
-def _write(
-    folder: Path,
-    name: str,
-    layout: Layout,
-    windows: list[np.ndarray],
-    number: int,
-    tokens: int,
-    resume: tuple[int, int],
-) -> Shard:
+def _write(folder: Path, name: str, layout: Layout, windows: list[np.ndarray], end: tuple[int, int, int]) -> Shard:
+    """Writes one shard; `end` is the `Shard`'s tokens, batch and start."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    path = folder / f"{name}-{number:05d}.array_record"
+    path = folder / f"{name}.array_record"
     partial = path.with_name(f".{path.name}.partial")
     writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
     try:
@@ -120,4 +113,4 @@ def _write(
     finally:
         writer.close()
     os.replace(partial, path)
-    return Shard(path.name, len(windows), tokens, path.stat().st_size, sha256(path), *resume)
+    return Shard(path.name, len(windows), sha256(path), *end)

@@ -2,13 +2,12 @@
 
 | source | documents |
 |---|---|
-| `shakespeare` | one per play (shakespeare.py) |
-| `tfds:NAME` | one per example: its feature "text", or its only text feature; the split "train", else all splits |
+| `shakespeare` | one per play (plays.py) |
+| `tfds:NAME` | one per example (tfds_source.py) |
 | `local` | all .txt, .md (one each) and .jsonl (one per line, key "text") files below the data folder, .gz too |
 | `local:PATH` | that file or folder, absolute or below the data folder |
 
-Hidden files and folders are left out. TFDS runs without TensorFlow: a dataset is read where it was prepared in
-the format `array_record`, and else prepared if its own code needs no TensorFlow.
+Text is UTF-8, taken as it is but for a byte-order mark at its start. Hidden files and folders are left out.
 """
 
 from __future__ import annotations
@@ -20,27 +19,17 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.cache import Digests, digest_of, lock
-from gpt_jax.data.text import Document
+from gpt_jax.data.cache import Digests, digest_of
+from gpt_jax.data.text import Document, Source
 from gpt_jax.errors import InputError, unknown
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 PART = 1 << 20  # characters read at once
 NAMES = ("shakespeare", "local", "local:PATH", "tfds:NAME")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A corpus of documents. `digest` follows the bytes they are read from; `documents()` gives them anew."""
-
-    name: str
-    digest: str
-    documents: Callable[[], Iterator[Document]]
 
 
 def open_source(name: str, data_dir: Path | None, root: Path) -> Source:
@@ -57,12 +46,14 @@ def open_source(name: str, data_dir: Path | None, root: Path) -> Source:
     if data_dir is not None and not Path(data_dir).exists():
         raise InputError(f"data_dir: {str(data_dir)!r} does not exist")
     kind, _, rest = name.partition(":")
-    if name == "shakespeare":
-        return _shakespeare(root)
+    if name == "shakespeare" or (kind == "tfds" and rest):
+        from gpt_jax.data import tfds_source
+
+        if name == "shakespeare":
+            return tfds_source.shakespeare(root)
+        return tfds_source.by_name(rest, data_dir, root)
     if name == "local" or (kind == "local" and rest):
         return _local(name, rest, data_dir, root)
-    if kind == "tfds" and rest:
-        return _tfds(name, rest, data_dir, root)
     raise unknown("data.source", name, NAMES)
 
 
@@ -128,17 +119,13 @@ def _documents(path: Path) -> Iterator[Document]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 where = f"{str(path)!r} line {number}"
-                yield Document(where, functools.partial(_once, _json_text(line, where)))
+                yield Document.of(where, _json_text(line, where))
 
 
 def _parts(path: Path) -> Iterator[str]:
     with _reading(path) as file:
         while part := file.read(PART):
             yield part
-
-
-def _once(text: str) -> Iterator[str]:
-    yield text
 
 
 def _json_text(line: str, where: str) -> str:
@@ -150,71 +137,3 @@ def _json_text(line: str, where: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"data: {where} has no text: expected an object with the key 'text'")
     return text
-
-
-def _shakespeare(root: Path) -> Source:
-    from gpt_jax.data import plays
-
-    def builder() -> Any:
-        from gpt_jax.data.shakespeare import Shakespeare
-
-        return Shakespeare(data_dir=root / "tfds", file_format="array_record")
-
-    digest = plays.digest()
-    return Source("shakespeare", digest, lambda: _examples(_prepared(builder(), root), "shakespeare"))
-
-
-def _tfds(name: str, dataset: str, data_dir: Path | None, root: Path) -> Source:
-    import tensorflow_datasets as tfds
-
-    folder = Path(data_dir) if data_dir else None
-    try:
-        builder: Any = tfds.builder(dataset, data_dir=folder, file_format="array_record")
-    except tfds.core.DatasetNotFoundError:
-        raise unknown("TFDS dataset", dataset, tfds.list_builders()) from None
-    except Exception as error:
-        raise InputError(f"data.source: {name!r} cannot be opened: {_one_line(error)}") from None
-    builder = _prepared(builder, root)
-    digests = Digests(root)
-    files = sorted(path for path in Path(builder.data_path).iterdir() if path.is_file() and "array_record" in path.name)
-    return Source(name, digest_of([digests(file) for file in files]), lambda: _examples(builder, name))
-
-
-def _prepared(builder: Any, root: Path) -> Any:
-    """The builder, with its dataset on disk."""
-    with lock(root / "tfds.lock"), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            builder.download_and_prepare()
-        except Exception as error:
-            raise InputError(f"data.source: TFDS cannot prepare {builder.name!r}: {_one_line(error)}") from None
-    return builder
-
-
-def _examples(builder: Any, name: str) -> Iterator[Document]:
-    feature = _text_feature(builder, name)
-    for split in ["train"] if "train" in builder.info.splits else sorted(builder.info.splits):
-        try:
-            examples = builder.as_data_source(split=split)
-        except Exception as error:
-            raise InputError(f"data.source: {name!r} cannot be read without TensorFlow: {_one_line(error)}") from None
-        for index in range(len(examples)):
-            text = examples[index][feature].decode()
-            yield Document(f"{name} {split}[{index}]", functools.partial(_once, text))
-
-
-def _text_feature(builder: Any, name: str) -> str:
-    import tensorflow_datasets as tfds
-
-    features = builder.info.features or {}
-    texts = [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
-    if "text" in texts:
-        return "text"
-    if len(texts) != 1:
-        raise InputError(
-            f"data.source: {name!r} has no feature 'text', nor just one text feature: it has {[*features]}"
-        )
-    return texts[0]
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

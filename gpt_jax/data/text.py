@@ -26,6 +26,20 @@ class Document:
     name: str
     parts: Callable[[], Iterator[str]]
 
+    @classmethod
+    def of(cls, name: str, text: str) -> Document:
+        """A document that is in memory."""
+        return cls(name, lambda: iter((text,)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus of documents. `digest` follows the bytes they are read from; `documents()` gives them anew."""
+
+    name: str
+    digest: str
+    documents: Callable[[], Iterator[Document]]
+
 
 def blocks(parts: Iterable[str], size: int) -> Iterator[str]:
     """Cuts one document into blocks of `size` to `2 size` characters (the last may be shorter).

@@ -1,0 +1,97 @@
+"""A prepared corpus on disk: opened with its checksums verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt_jax.data.cache import Digests, sha256
+from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer
+from gpt_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: token windows of two splits, and the tokenizer that made them."""
+
+    folder: Path
+    tokenizer: Tokenizer
+    manifest: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Names text, tokenizer, packing, split and context length together."""
+        return self.manifest["digest"]
+
+    @property
+    def context_length(self) -> int:
+        return self.manifest["context_length"]
+
+    @property
+    def train_windows(self) -> int:
+        return self.manifest["train"]["windows"]
+
+    @property
+    def validation_windows(self) -> int:
+        """The last one may be short."""
+        return self.manifest["validation"]["windows"]
+
+    @property
+    def train_tokens(self) -> int:
+        """Tokens predicted in one epoch."""
+        return self.manifest["train"]["tokens"]
+
+    @property
+    def validation_tokens(self) -> int:
+        """Tokens predicted in one pass over the validation split, `<|endoftext|>` between documents among them."""
+        return self.manifest["validation"]["tokens"]
+
+    @property
+    def train_bytes(self) -> int:
+        """UTF-8 bytes of the training text."""
+        return self.manifest["train"]["bytes"]
+
+    @property
+    def validation_bytes(self) -> int:
+        """UTF-8 bytes of the validation text: what bits/byte divides by."""
+        return self.manifest["validation"]["bytes"]
+
+    def shards(self, split: str) -> list[Path]:
+        """The files of "train" or "validation", in order."""
+        return [self.folder / name for name in self.manifest[split]["shards"]]
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Opens a prepared folder, checking its files' checksums (those of large unchanged files once).
+
+    Raises:
+      InputError: a missing or damaged file, by name, with what to do about it.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        raise _damaged(folder / "manifest.json", folder) from None
+    _check(folder, manifest, Digests(folder))
+    return Corpus(folder, load_tokenizer(folder / "tokenizer"), manifest)
+
+
+def verify_corpus(corpus: Corpus) -> None:
+    """Recomputes every file's checksum. Raises `InputError` naming the first damaged file."""
+    _check(corpus.folder, corpus.manifest, sha256)
+
+
+def _check(folder: Path, manifest: dict[str, Any], digest: Callable[[Path], str]) -> None:
+    for name, expected in manifest["files"].items():
+        try:
+            whole = digest(folder / name) == expected
+        except OSError:
+            whole = False
+        if not whole:
+            raise _damaged(folder / name, folder)
+
+
+def _damaged(path: Path, folder: Path) -> InputError:
+    return InputError(f"data: {str(path)!r} is missing or damaged: delete {str(folder)!r} and it is prepared again")

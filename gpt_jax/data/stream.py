@@ -1,0 +1,103 @@
+"""A source divided in two, and one split of it as a stream of tokens."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt_jax.data.text import Division, Source, blocks, divide
+from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.errors import InputError
+
+BLOCK = 1 << 14  # characters tokenized in one piece
+BATCH = 1 << 20  # characters tokenized at once
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class DividedText:
+    """A source's documents, divided into "train" and "validation". `progress(stage, done, total)` in characters."""
+
+    source: Source
+    validation_fraction: float
+    progress: Progress
+
+    @functools.cached_property
+    def division(self) -> Division:
+        """Which characters train; reads all documents once. Raises `InputError` where there are none."""
+        division = divide(
+            self.source.documents(), self.validation_fraction, lambda done: self.progress("reading", done, None)
+        )
+        if not division.lengths.any():
+            raise InputError(f"data.source: {self.source.name!r} holds no text")
+        return division
+
+    def select(self, split: str, stage: str) -> Iterator[Iterator[str]]:
+        """The text of each document in `split`, as parts; `stage` names what they are read for."""
+        total, done = self.division.characters(split), 0
+
+        def counted(parts: Iterator[str]) -> Iterator[str]:
+            nonlocal done
+            for part in parts:
+                yield part
+                done += len(part)
+                self.progress(stage, done, total)
+
+        return (counted(parts) for parts in self.division.select(self.source.documents(), split))
+
+
+class TokenStream:
+    """The tokens of one split; after a pass over `batches`, `tokens`, `bytes` and `documents` are its counts.
+
+    Under `packed`, the tokenizer's `end_of_text` stands before each document, if it has one.
+    """
+
+    def __init__(self, text: DividedText, tokenizer: Tokenizer, split: str, packed: bool):
+        self._text, self._tokenizer, self._split = text, tokenizer, split
+        self._separator = [tokenizer.end_of_text] if packed and tokenizer.end_of_text is not None else []
+        self.tokens = self.bytes = self.documents = 0
+
+    def batches(self, first: int) -> Iterator[np.ndarray]:
+        """The batches from number `first` on: int32, 1-D.
+
+        They are tokenized in the background, with all cores, while the caller does something else. Batches
+        before `first` are read and counted but not tokenized.
+        """
+        self.tokens = self.bytes = self.documents = 0
+        with ThreadPoolExecutor(1) as executor:
+            waiting: list[Future[np.ndarray]] = []
+            for number, batch in enumerate(self._batches_of_text()):
+                if number >= first:
+                    waiting.append(executor.submit(self._encode, batch))
+                if len(waiting) > 2:
+                    yield self._counted(waiting.pop(0).result())
+            for future in waiting:
+                yield self._counted(future.result())
+
+    def _counted(self, tokens: np.ndarray) -> np.ndarray:
+        self.tokens += len(tokens)
+        return tokens
+
+    def _batches_of_text(self) -> Iterator[list[tuple[bool, str]]]:
+        """Blocks of text, each with whether a document starts with it, about `BATCH` characters together."""
+        batch, size = [], 0
+        for parts in self._text.select(self._split, f"tokenizing the {self._split} split"):
+            self.documents += 1
+            for number, block in enumerate(blocks(parts, BLOCK)):
+                batch.append((number == 0, block))
+                size += len(block)
+                self.bytes += len(block.encode())
+                if size >= BATCH:
+                    yield batch
+                    batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _encode(self, batch: list[tuple[bool, str]]) -> np.ndarray:
+        rows = self._tokenizer.encode_batch([text for _, text in batch])
+        separated = [self._separator + ids if starts else ids for (starts, _), ids in zip(batch, rows, strict=True)]
+        return np.concatenate([np.array(ids, np.int32) for ids in separated])

@@ -1,0 +1,107 @@
+"""TFDS datasets as documents, without TensorFlow: one document per example.
+
+The text is the feature "text", or else the dataset's only text feature. Documents come from the split "train"
+where there is one, else from all splits; what is held out is decided as for any other source (text.py).
+
+A dataset is read where it lies prepared in the format `array_record`: in the data folder, or in TFDS's own
+(`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). If it does not, TFDS prepares it below the cache, which works for
+datasets whose own code needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gpt_jax.data import plays
+from gpt_jax.data.cache import Digests, digest_of, lock
+from gpt_jax.data.text import Document, Source
+from gpt_jax.errors import InputError, unknown
+
+FILE_FORMAT = "array_record"
+
+
+def shakespeare(root: Path) -> Source:
+    """The built-in corpus. Opening it does not import TFDS; reading its documents does."""
+
+    def documents() -> Iterator[Document]:
+        from gpt_jax.data.shakespeare import Shakespeare
+
+        yield from _examples(_prepared(Shakespeare(data_dir=root / "tfds", file_format=FILE_FORMAT), root))
+
+    return Source("shakespeare", plays.digest(), documents)
+
+
+def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
+    """The TFDS dataset `dataset` ("name", "name/config", "name:1.0.0").
+
+    Raises:
+      InputError: an unknown dataset, one that cannot be prepared or read here, no text feature.
+    """
+    import tensorflow_datasets as tfds
+
+    with _quiet():
+        try:
+            builder: Any = tfds.builder(dataset, data_dir=data_dir, file_format=FILE_FORMAT)
+            if not builder.is_prepared():
+                builder = tfds.builder(dataset, data_dir=root / "tfds", file_format=FILE_FORMAT)
+        except tfds.core.DatasetNotFoundError:
+            raise unknown("TFDS dataset", dataset, tfds.list_builders(with_community_datasets=False)) from None
+        except Exception as error:
+            raise InputError(f"data.source: TFDS cannot open {dataset!r}: {_one_line(error)}") from None
+    builder = _prepared(builder, root)
+    digests = Digests(root)
+    files = sorted(path for path in Path(builder.data_path).iterdir() if FILE_FORMAT in path.name)
+    return Source(f"tfds:{dataset}", digest_of([digests(file) for file in files]), lambda: _examples(builder))
+
+
+def _prepared(builder: Any, root: Path) -> Any:
+    """The builder, with its dataset on disk."""
+    with lock(root, "tfds"), _quiet():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:
+            raise InputError(f"data.source: TFDS cannot prepare {builder.name!r}: {_one_line(error)}") from None
+    return builder
+
+
+def _examples(builder: Any) -> Iterator[Document]:
+    feature = _text_feature(builder)
+    for split in ["train"] if "train" in builder.info.splits else sorted(builder.info.splits):
+        try:
+            examples = builder.as_data_source(split=split)
+        except Exception as error:
+            raise InputError(f"data.source: TFDS cannot read {builder.name!r}: {_one_line(error)}") from None
+        for index in range(len(examples)):
+            name = f"{builder.name} {split}[{index}]"
+            try:
+                yield Document.of(name, examples[index][feature].decode())
+            except UnicodeDecodeError as error:
+                raise InputError(f"data: {name} is not UTF-8 text: {error.reason}") from None
+
+
+def _text_feature(builder: Any) -> str:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features or {}
+    texts = [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
+    if "text" in texts:
+        return "text"
+    if len(texts) != 1:
+        have = ", ".join(features)
+        raise InputError(f"data.source: TFDS dataset {builder.name!r} has no feature 'text', only {have}")
+    return texts[0]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what TFDS prints to itself."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
