@@ -81,7 +81,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = ["usage: python -m experiments COMMAND ...", "", __doc__.partition("\n")[0], "", "commands:"]
+    lines = ["usage: python -m experiments COMMAND ...", "", "Runs and judges the experiments.", "", "commands:"]
     lines += [f"  {name:<8} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", "python -m experiments COMMAND --help shows a command's arguments and an example"])
 

@@ -206,15 +206,14 @@ def print_report(e: Experiment, folder: Path) -> None:
 
     console = Console()
     made = reports.make_report(e, folder)
-    if made.judged:
-        table = Table(*reports.JUDGED_HEADER, title=f"{e.name}: stated before, seen now")
-        for judged in made.judged:
-            table.add_row(*(cell.strip("*") for cell in reports.judged_row(judged)))
-        console.print(table)
-    table = Table(*reports.arms_header(e), title=f"{e.name}: arms")
+    table = Table(title=f"{e.name}: arms", title_justify="left", box=None)
+    for name in reports.arms_header(e):
+        table.add_column(name.removesuffix(" (mean ± sd)"), overflow="fold")
     for row in reports.arms_rows(made):
         table.add_row(*row)
     console.print(table)
+    for judged in made.judged:
+        print(reports.verdict_line(judged))
     if made.missing:
         console.print(f"partial: {len(made.missing)} of the scale's runs are not finished", highlight=False)
     print(f"report: {made.path}")

@@ -38,17 +38,15 @@ LOSS, SLOPE = "validation/loss", "initial_gradient/slope"
 
 
 def measure(run: FinishedRun) -> dict[str, float | list[float]]:
-    """The unigram entropy, and in the probe's cell the gradient norms at initialisation."""
+    """In the probe's cell, the gradient norms at initialisation by depth and their slope; else nothing."""
     from experiments.initial_gradient import gradient_norms, log_slope
-    from experiments.unigram import validation_entropy
 
-    out: dict[str, float | list[float]] = {"validation/unigram_entropy": validation_entropy(run.corpus)}
     optimizer = run.config.optimizer
-    if (optimizer.learning_rate, optimizer.warmup_tokens) == (RATES["lr1e-3"], 0):
-        norms = gradient_norms(run.config, run.corpus)
-        out |= {f"initial_gradient/depth_{depth}": norm for depth, norm in norms.items()}
-        out |= {SLOPE: log_slope(norms), "initial_gradient/by_depth": list(norms.values())}
-    return out
+    if (optimizer.learning_rate, optimizer.warmup_tokens) != (RATES["lr1e-3"], 0):
+        return {}
+    norms = gradient_norms(run.config, run.corpus)
+    by_depth = {f"initial_gradient/depth_{depth}": norm for depth, norm in norms.items()}
+    return {**by_depth, SLOPE: log_slope(norms), "initial_gradient/by_depth": list(norms.values())}
 
 
 SMOKE = {

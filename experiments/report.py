@@ -110,7 +110,14 @@ def judged_row(judged: Judged) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def verdict_line(judged: Judged) -> str:
+    """One comparison as a line of text."""
+    title, metric, stated, difference, interval, _, n, found = judged_row(judged)
+    return f"{found.strip('*'):<17}  {title}: {metric} {difference} {interval}, n = {n} (stated: {stated})"
+
+
 def arms_header(experiment: Experiment) -> tuple[str, ...]:
+    """The names of `arms_rows`' cells."""
     return ("arm", "n", "failed", "failure rate (95 %)", *(f"{metric} (mean ± sd)" for metric in experiment.metrics))
 
 
@@ -165,8 +172,10 @@ def compute_used(results: Sequence[Result]) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Four significant digits, or "-" for a number that is not there."""
-    return "-" if math.isnan(value) else f"{value:{'+' if signed else ''}.4g}"
+    """Four significant digits (whole numbers from 10,000 on), or "-" for a number that is not there."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:{'+' if signed else ''}{',.0f' if abs(value) >= 10_000 else '.4g'}}"
 
 
 def span(interval: Interval | None) -> str:

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.experiments.made_up import write_folder
 @pytest.fixture
 def fake_runner(monkeypatch):
     """`experiments.runner` with the real one's interface; `calls` lists what was trained."""
-    module = types.ModuleType("experiments.runner")
+    module: Any = types.ModuleType("experiments.runner")
 
     @dataclass(frozen=True)
     class RunIdentity:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from experiments.experiment import Comparison, Experiment, Scale
 from gpt_jax.config import ModelConfig, RunConfig, TrainingConfig, digest, to_dict
@@ -27,15 +28,15 @@ def made_up(**changes) -> Experiment:
     return Experiment(**{**values, **changes})
 
 
-def write_run(out: Path, e: Experiment, arm: str, seed: int, loss=3.0, scale="smoke", changes=None, **metrics) -> Path:
+def write_run(out: Path, e: Experiment, arm: str, seed: int, loss=3.0, scale="smoke", metrics: Any = None) -> Path:
     """A finished run's folder, as the runner leaves it, pictures and checkpoints apart."""
-    config = e.config(arm, scale, seed, changes)
+    config = e.config(arm, scale, seed)
     folder = out / e.name / arm / f"seed-{seed}"
-    write_folder(folder, config, {"experiment": e.name, "arm": arm, "seed": seed, "scale": scale}, loss, **metrics)
+    write_folder(folder, config, {"experiment": e.name, "arm": arm, "seed": seed, "scale": scale}, loss, metrics)
     return folder
 
 
-def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, **metrics) -> dict:
+def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, metrics: Any = None) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     content = {**to_dict(config), "digest": digest(config), "identity": identity}
     (folder / "config.json").write_text(json.dumps(content))
@@ -45,6 +46,6 @@ def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, **me
     lines.append({"step": len(tokens) - 1, "tokens": int(tokens[-1]), "validation/loss": loss})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     values = {"validation/loss": loss, "validation/bits_per_byte": loss / 2, "diverged": 0.0, "tokens": int(tokens[-1])}
-    result = {**identity, "metrics": {**values, **metrics}, "config_digest": digest(config), "data_digest": "d"}
+    result = {**identity, "metrics": {**values, **(metrics or {})}, "config_digest": digest(config), "data_digest": "d"}
     (folder / "result.json").write_text(json.dumps(result))
     return result

@@ -44,6 +44,7 @@ def test_differences_are_paired_by_seed(tmp_path):
     # The seeds differ far more than the arms: only pairs can see it.
     judged = judge(losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.09]), e.comparisons[0])
     assert list(judged.differences.values()) == pytest.approx([-0.1, -0.11, -0.09])
+    assert judged.interval is not None
     assert judged.interval.high == pytest.approx(-0.1 + 4.302653 * 0.01 / 3**0.5, rel=1e-4)
     assert judged.verdict == "reproduced"
 
@@ -56,7 +57,7 @@ def test_one_pair_is_too_few(tmp_path):
 def test_failed_runs_are_named_and_left_out_of_means(tmp_path):
     e = made_up()
     results = losses(tmp_path, e, [2.0, 2.0, 2.0], [2.5, 2.4, 2.6])
-    write_run(tmp_path, e, "old", 1, 99.0, diverged=1.0, diverged_at_step=7)
+    write_run(tmp_path, e, "old", 1, metrics={"diverged": 1.0, "diverged_at_step": 7})
     judged = judge(read_results(tmp_path / e.name, e), e.comparisons[0])
     assert set(judged.differences) == {0, 2}
     assert judged.notes == ("seed 1 is left out: old (diverged at step 7)",)
@@ -80,8 +81,9 @@ def test_failure_rates_are_compared_over_all_runs_of_a_sweep(tmp_path):
     e = made_up(comparisons=(Comparison("new", "old", "lower", FAILED, 0.1),))
     for seed in range(12):
         write_run(tmp_path, e, "new", seed, 2.0)
-        write_run(tmp_path, e, "old", seed, 2.0, diverged=float(seed < 10))
+        write_run(tmp_path, e, "old", seed, metrics={"diverged": float(seed < 10)})
     judged = judge(read_results(tmp_path / e.name, e), e.comparisons[0])
+    assert judged.interval is not None
     assert judged.interval.estimate == pytest.approx(-10 / 12)
     assert judged.verdict == "reproduced"
 
@@ -92,7 +94,7 @@ def test_the_best_of_a_sweep_fails_least_then_has_the_lowest_loss(tmp_path):
     for seed in (0, 1):
         write_run(tmp_path, e, "a", seed, 2.5)
         write_run(tmp_path, e, "b", seed, 2.2)
-        write_run(tmp_path, e, "c", seed, 1.0, diverged=float(seed))
+        write_run(tmp_path, e, "c", seed, 1.0, metrics={"diverged": float(seed)})
     results = read_results(tmp_path / e.name, e)
     assert best_arm(results, ("a", "b", "c"), "validation/loss") == "b"
     assert best_arm(results, ("a", "c"), "validation/loss") == "a"
@@ -148,7 +150,7 @@ def test_a_partial_sweep_is_reported_as_partial(tmp_path):
 def test_a_profile_is_drawn_for_runs_that_have_it(tmp_path):
     e = dataclasses.replace(made_up(), profiles={"loss/by_position": "position"})
     for arm, values in (("new", [3.0, 2.0]), ("old", [3.0, 2.5])):
-        write_run(tmp_path, e, arm, 0, **{"loss/by_position": values})
+        write_run(tmp_path, e, arm, 0, metrics={"loss/by_position": values})
     made = reports.make_report(e, tmp_path / e.name)
     assert (tmp_path / e.name / "loss_by_position.png") in made.pictures
 

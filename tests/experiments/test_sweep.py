@@ -27,7 +27,7 @@ def test_chain_is_all_arms():
 
 
 def test_a_key_that_does_not_exist_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'model.n_layer'"):
+    with pytest.raises(InputError, match=r"did you mean 'model\.n_layer'"):
         axis("model.n_layers", {"L2": 2})
 
 
