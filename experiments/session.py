@@ -69,6 +69,7 @@ class Session:
         started, plan, training = time.perf_counter(), self.plan, self.config.training
         state = self._initial_state()
         first = int(state.step)
+        self.corpus.tokenizer.save(self.folder / "tokenizer")
         self.seconds -= started  # spent() adds the clock
         tensorboard = self.folder / "tensorboard" if training.tensorboard else None
         self.log = MetricsLog(self.folder / "metrics.jsonl", first, tensorboard)

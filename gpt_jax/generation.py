@@ -91,8 +91,8 @@ def _generate(
     key: jax.Array, stop_token: jax.Array,
 ) -> jax.Array:  # fmt: skip
     """All of it in one program: the prompts at once, then a token at a time. int32 `(B, N)`, -1 where none."""
-    model, rows = GPT(config), prompt_BT.shape[0]
-    variables = {"params": params}
+    model: Any = GPT(config)
+    rows, variables = prompt_BT.shape[0], {"params": params}
     row_keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(rows))
 
     def draw(logits_BV, step):

@@ -77,11 +77,12 @@ class Period(nn.Module):
         self, x_BTM: jax.Array, caches: tuple[LayerCache | None, ...], positions_BT: jax.Array | None,
         deterministic: bool,
     ) -> tuple[jax.Array, tuple[LayerCache | None, ...]]:  # fmt: skip
-        caches = list(caches)
-        for n in range(len(caches)):
+        written = []
+        for n, cache in enumerate(caches):
             block = remat(Block, self.config)(self.config, self.config.pattern(n), name=f"block_{n}")
-            x_BTM, caches[n] = block(x_BTM, caches[n], positions_BT, deterministic)
-        return x_BTM, tuple(caches)
+            x_BTM, cache = block(x_BTM, cache, positions_BT, deterministic)
+            written.append(cache)
+        return x_BTM, tuple(written)
 
 
 def remat(module: type[nn.Module], config: ModelConfig) -> Any:
@@ -117,7 +118,7 @@ class GPT(nn.Module):
                 Period,
                 variable_axes={"params": 0},
                 split_rngs={"params": True, "dropout": True},
-                in_axes=(0, nn.broadcast, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast),  # type: ignore[arg-type]
                 length=c.n_layer // c.attention_period,
             )(c)
         else:

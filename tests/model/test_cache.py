@@ -1,0 +1,78 @@
+"""Decoding with a cache gives what the whole sequence gives, for every pattern, past every window."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpt_jax import GPT, ModelConfig
+from gpt_jax.model.cache import init_cache, read_positions
+from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
+
+PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
+TINY = ModelConfig(
+    vocab_size=29, context_length=24, n_layer=2, n_head=2, d_model=8, initialization_std=0.4,
+    attention_implementation="mask",
+)  # fmt: skip
+TOKENS = np.asarray(jax.random.randint(jax.random.key(1), (3, 24), 0, 29))
+
+
+def rows(starts, counts):
+    """`counts[b]` tokens of row b from `starts[b]` on, padded at the end with -1."""
+    out = np.full((len(counts), max(counts)), -1, np.int32)
+    for b, (start, count) in enumerate(zip(starts, counts, strict=True)):
+        out[b, :count] = TOKENS[b, start : start + count]
+    return out
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
+def test_cached_logits_equal_uncached_ones(pattern, scan_layers):
+    """Prompts of different lengths, then tokens one by one, then two at once: past the window of every pattern."""
+    config = dataclasses.replace(TINY, attention=(pattern,), scan_layers=scan_layers)
+    params = jax.jit(GPT(config).init)(jax.random.key(0), TOKENS)["params"]
+    apply = jax.jit(lambda t, cache=None: GPT(config).apply({"params": params}, t, cache=cache))
+    full = np.asarray(apply(TOKENS))
+    reached = np.zeros(3, int)
+    cache = init_cache(config, 3)
+    for counts in ((7, 12, 3), *((1, 1, 1),) * 8, (2, 2, 1), (1, 1, 1)):
+        logits, cache = apply(rows(reached, counts), cache)
+        for b, count in enumerate(counts):
+            expected = full[b, reached[b] : reached[b] + count]
+            np.testing.assert_allclose(np.asarray(logits)[b, :count], expected, atol=1e-5)
+        reached += counts
+        np.testing.assert_array_equal(cache.length_B, reached)
+        assert np.isfinite(np.asarray(logits)).all()
+
+
+def test_a_banded_layer_keeps_its_window_only():
+    cache = init_cache(dataclasses.replace(TINY, attention=(Banded(4), Dense())), 1)
+    assert [layer.slots for layer in cache.layers] == [4, 24]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reads"), [(Strided(8), 8 + 64 // 8 - 1), (LogSparse(4), 4 + 4), (Fixed(8, 2), 8 + 2 * 8)], ids=repr
+)
+def test_a_token_reads_as_many_keys_as_its_pattern_names(pattern, reads):
+    """k + n/k, w + log2 n, and l + c n/l: not n."""
+    positions = read_positions(pattern, jnp.array([63]), 64)
+    assert positions is not None and positions.shape == (1, reads)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 39), st.integers(1, 9), st.integers(1, 9), st.sampled_from(["strided", "fixed", "log"]))
+def test_reads_are_the_masks_row_each_key_once(i, size, summary, kind):
+    pattern = {"strided": Strided(size), "fixed": Fixed(size, min(summary, size)), "log": LogSparse(size)}[kind]
+    positions = np.asarray(read_positions(pattern, jnp.array([i]), 40))[0]
+    read = positions[(positions >= 0) & (positions <= i)]
+    assert sorted(read.tolist()) == np.nonzero(pattern.mask(40)[i])[0].tolist()
+
+
+def test_a_cache_is_an_ordinary_pytree():
+    cache = init_cache(TINY, 2)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(cache))
+    assert jax.tree.structure(jax.tree.map(jnp.copy, cache)) == jax.tree.structure(cache)
