@@ -7,7 +7,7 @@ so that nothing is stored and any batch can be had at once. A batch may span two
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -58,8 +58,8 @@ class Batches:
         first = m * self._batch_size
         return self._windows.read([int(self._order[first + row]) for row in self._rows])
 
-    def iterate(self, first: int) -> Iterator[np.ndarray]:
-        """Micro-batches `first`, `first + 1`, ... without end, read ahead in the background."""
+    def iterate(self, first: int) -> Generator[np.ndarray, None, None]:
+        """Micro-batches `first`, `first + 1`, ... without end, read ahead in the background until closed."""
         executor = ThreadPoolExecutor(1)
         try:
             waiting = deque(executor.submit(self.__getitem__, first + ahead) for ahead in range(PREFETCH))

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.config import DataConfig
+from gpt_jax.data import stream
 from gpt_jax.data.cache import cache_root, digest_of, lock, sha256, write_atomically
 from gpt_jax.data.corpus import Corpus, open_corpus, verify_corpus
 from gpt_jax.data.shards import Layout, write_shards
 from gpt_jax.data.sources import open_source
-from gpt_jax.data.stream import DividedText, Progress, TokenStream
 from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError
 
@@ -43,7 +43,7 @@ def prepare(
     context_length: int,
     data_dir: Path | None = None,
     cache_dir: Path | None = None,
-    progress: Progress | None = None,
+    progress: stream.Progress | None = None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> Corpus:
     """Opens the corpus that `data` describes, after preparing it where the cache does not hold it yet.
@@ -60,7 +60,7 @@ def prepare(
       InputError: nothing to read, unreadable text, too little of it, or a damaged cache: one line naming the file.
     """
     root = cache_root(cache_dir)
-    text = DividedText(
+    text = stream.DividedText(
         open_source(data.source, data_dir, root),
         data.validation_fraction,
         progress or (lambda stage, done, total: None),
@@ -80,6 +80,7 @@ def prepare(
             "context_length": context_length,
             "dtype": "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32",
             "windows_per_shard": max(shard_tokens // context_length, 1),
+            "characters_at_once": [stream.BLOCK, stream.BATCH],
         }
         digest = digest_of(plan)
         folder = root / "corpora" / digest
@@ -88,7 +89,7 @@ def prepare(
         return open_corpus(folder)
 
 
-def _trained(folder: Path, text: DividedText, vocab_size: int) -> Tokenizer:
+def _trained(folder: Path, text: stream.DividedText, vocab_size: int) -> Tokenizer:
     """The SentencePiece tokenizer kept in `folder`; trained on the training documents if it is not there yet."""
     if folder.exists():
         return load_tokenizer(folder)
@@ -104,7 +105,7 @@ def _trained(folder: Path, text: DividedText, vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-def _write(folder: Path, plan: dict[str, Any], text: DividedText, tokenizer: Tokenizer) -> None:
+def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokenizer: Tokenizer) -> None:
     """Writes a corpus that `plan` describes, its manifest last."""
     (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer")
@@ -113,11 +114,11 @@ def _write(folder: Path, plan: dict[str, Any], text: DividedText, tokenizer: Tok
         layout = Layout(
             plan["context_length"], plan["dtype"], plan["windows_per_shard"], keep_short=split == "validation"
         )
-        stream = TokenStream(text, tokenizer, split, plan["packing"] == "documents")
-        shards = write_shards(folder, split, layout, stream.batches)
+        tokens = stream.TokenStream(text, tokenizer, split, plan["packing"] == "documents")
+        shards = write_shards(folder, split, layout, tokens.batches)
         if not shards:
             raise InputError(
-                f"data.source: {text.source.name!r} is too small: {stream.tokens} tokens in its {split} split, "
+                f"data.source: {text.source.name!r} is too small: {tokens.tokens} tokens in its {split} split, "
                 f"and model.context_length = {layout.context_length} needs {layout.least}"
             )
         manifest["files"] |= {shard.file: shard.sha256 for shard in shards}
@@ -125,8 +126,8 @@ def _write(folder: Path, plan: dict[str, Any], text: DividedText, tokenizer: Tok
             "shards": [shard.file for shard in shards],
             "windows": sum(shard.windows for shard in shards),
             "tokens": shards[-1].tokens,
-            "bytes": stream.bytes,
-            "documents": stream.documents,
+            "bytes": tokens.bytes,
+            "documents": tokens.documents,
         }
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     for split in SPLITS:

@@ -27,12 +27,14 @@ FILE_FORMAT = "array_record"
 def shakespeare(root: Path) -> Source:
     """The built-in corpus. Opening it does not import TFDS; reading its documents does."""
 
+    digest = plays.digest()
+
     def documents() -> Iterator[Document]:
         from gpt_jax.data.shakespeare import Shakespeare
 
-        yield from _examples(_prepared(Shakespeare(data_dir=root / "tfds", file_format=FILE_FORMAT), root))
+        yield from _examples(_prepared(Shakespeare(data_dir=root / "tfds" / digest, file_format=FILE_FORMAT), root))
 
-    return Source("shakespeare", plays.digest(), documents)
+    return Source("shakespeare", digest, documents)
 
 
 def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
@@ -91,7 +93,7 @@ def _text_feature(builder: Any) -> str:
     if "text" in texts:
         return "text"
     if len(texts) != 1:
-        have = ", ".join(features)
+        have = ", ".join(sorted(features))
         raise InputError(f"data.source: TFDS dataset {builder.name!r} has no feature 'text', only {have}")
     return texts[0]
 
