@@ -206,14 +206,14 @@ def print_report(e: Experiment, folder: Path) -> None:
 
     console = Console()
     made = reports.make_report(e, folder)
-    table = Table(title=f"{e.name}: arms", title_justify="left", box=None)
-    for name in reports.arms_header(e):
-        table.add_column(name.removesuffix(" (mean ± sd)"), overflow="fold")
-    for row in reports.arms_rows(made):
-        table.add_row(*row)
+    table = Table("arm", "runs", "failed", *e.metrics, title=f"{e.name}: mean ± sd", title_justify="left", box=None)
+    table.columns[0].no_wrap = True
+    for arm, runs, failed, _, *means in reports.arms_rows(made):
+        table.add_row(arm, runs, failed, *means)
     console.print(table)
     for judged in made.judged:
-        print(reports.verdict_line(judged))
+        if judged.comparison.primary or judged.differences:
+            print(reports.verdict_line(judged))
     if made.missing:
         console.print(f"partial: {len(made.missing)} of the scale's runs are not finished", highlight=False)
     print(f"report: {made.path}")

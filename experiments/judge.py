@@ -60,7 +60,7 @@ def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
     for seed in seeds:
         difference = ours[seed].value(comparison.metric) - theirs[seed].value(comparison.metric)
         failed = [f"{r.arm} ({r.failure})" for r in (ours[seed], theirs[seed]) if r.failure]
-        if failed:
+        if failed and not comparison.with_failed:
             notes.append(f"seed {seed} is left out: {', '.join(failed)}")
         elif not math.isfinite(difference):
             notes.append(f"seed {seed} is left out: it has no {comparison.metric}")

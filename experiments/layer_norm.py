@@ -57,9 +57,9 @@ SMOKE = {
 
 CPU = {
     "model.vocab_size": 512, "model.n_layer": 12, "model.n_head": 4, "model.d_model": 64, "model.context_length": 64,
-    "training.batch_tokens": 1024, "training.train_tokens": 300 * 1024, "training.evaluation_tokens": 32_768,
-    "training.evaluate_every_tokens": 100 * 1024, "training.checkpoint_every_tokens": 300 * 1024,
-    "training.sample_every_tokens": 300 * 1024, "training.sample_tokens": 32,
+    "training.batch_tokens": 1024, "training.train_tokens": 240 * 1024, "training.evaluation_tokens": 32_768,
+    "training.evaluate_every_tokens": 80 * 1024, "training.checkpoint_every_tokens": 240 * 1024,
+    "training.sample_every_tokens": 240 * 1024, "training.sample_tokens": 32,
 }  # fmt: skip
 
 EXPERIMENT = Experiment(
@@ -87,7 +87,8 @@ EXPERIMENT = Experiment(
         Comparison(tuple(f"pre-{c}" for c in COLD), tuple(f"post-{c}" for c in COLD), "lower", LOSS, 0.02,
                    name="no warm-up, best rate of each"),
         Comparison(PRE, POST, "equal", LOSS, 0.05, name="best cell of each"),
-        Comparison(f"pre-{PROBE}", f"post-{PROBE}", "lower", SLOPE, 0.25, name="gradient at init: slope with depth"),
+        Comparison(f"pre-{PROBE}", f"post-{PROBE}", "lower", SLOPE, 0.25,
+                   name="gradient at init, slope with depth", with_failed=True),
         *(Comparison(f"pre-{c}", f"post-{c}", "lower", LOSS, name=f"pre - post at {c}", primary=False) for c in CELLS),
     ),
     metrics=(LOSS, "validation/bits_per_byte", SLOPE),
