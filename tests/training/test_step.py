@@ -16,9 +16,12 @@ from tests.training.tiny import TINY
 TOKENS = np.asarray(jax.random.randint(jax.random.key(1), (4, 17), 0, 257), np.int32)
 
 
-def one_step(config, tokens_ABT1, state=None, seed=0):
-    state = init_state(config) if state is None else state
-    return jax.jit(make_train_step(config))(state, tokens_ABT1, np.float32(1e-2), np.uint32(seed))
+def start(config):
+    return jax.jit(lambda: init_state(config))()
+
+
+def one_step(config, tokens_ABT1):
+    return jax.jit(make_train_step(config))(start(config), tokens_ABT1, np.float32(1e-2), np.uint32(0))
 
 
 def assert_trees_close(a, b, **tolerance):
@@ -35,13 +38,15 @@ def test_token_losses_are_minus_log_softmax_in_float64():
 
 
 def test_the_loss_is_l1_over_the_targets_that_are_not_padding():
-    params = init_state(TINY).params
+    params = start(TINY).params
     tokens = TOKENS.copy()
     tokens[0, 9:] = -1
-    logits = np.asarray(GPT(TINY.model).apply({"params": params}, np.maximum(tokens[:, :-1], 0)), np.float64)
+    apply = jax.jit(lambda inputs: GPT(TINY.model).apply({"params": params}, inputs))
+    logits = np.asarray(apply(np.maximum(tokens[:, :-1], 0)), np.float64)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = -sum(log_p[b, t, tokens[b, t + 1]] for b in range(4) for t in range(16) if tokens[b, t + 1] >= 0)
-    assert float(language_model_loss(TINY.model, params, tokens)) == pytest.approx(expected, rel=1e-5)
+    ours = jax.jit(lambda: language_model_loss(TINY.model, params, tokens))()
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +74,26 @@ def test_padding_micro_batches_do_not_count(whole_batch):
 def test_the_step_is_the_optimizers_formula_on_the_mean_loss(whole_batch):
     """optax's own AdamW, with its mask and its rate, on jax.grad of the mean."""
     config = TINY.optimizer
-    start = init_state(TINY)
+    state = start(TINY)
     mean = lambda p: language_model_loss(TINY.model, p, TOKENS) / (4 * 16)  # noqa: E731
-    loss, grads = jax.jit(jax.value_and_grad(mean))(start.params)
+    loss, grads = jax.jit(jax.value_and_grad(mean))(state.params)
     decays = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("bias", "scale"), grads)
     theirs = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(1e-2, config.b1, config.b2, config.epsilon, weight_decay=config.weight_decay, mask=decays),
     )
-    updates, _ = theirs.update(grads, theirs.init(start.params), start.params)
-    state, metrics = whole_batch
+    updates, _ = theirs.update(grads, theirs.init(state.params), state.params)
+    stepped, metrics = whole_batch
     assert float(metrics["train/loss"]) == pytest.approx(float(loss), rel=1e-6)
     assert float(metrics["gradient_norm"]) == pytest.approx(float(optax.global_norm(grads)), rel=1e-5)
-    assert_trees_close(state.params, optax.apply_updates(start.params, updates), atol=1e-6)
+    assert_trees_close(stepped.params, optax.apply_updates(state.params, updates), atol=1e-6)
 
 
 def test_dropout_follows_seed_and_step_and_nothing_else():
     config = override(TINY, {"model.residual_dropout": 0.3, "model.n_layer": 1})
     step = jax.jit(make_train_step(config))
-    start = init_state(config)
+    first = start(config)
     loss = lambda state, seed: float(step(state, TOKENS[None], np.float32(0), np.uint32(seed))[1]["train/loss"])  # noqa: E731
-    assert loss(start, 0) == loss(start, 0)
-    assert loss(start, 0) != loss(start, 1)
-    assert loss(start, 0) != loss(start.replace(step=start.step + 1), 0)
+    assert loss(first, 0) == loss(first, 0)
+    assert loss(first, 0) != loss(first, 1)
+    assert loss(first, 0) != loss(first.replace(step=first.step + 1), 0)

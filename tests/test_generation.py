@@ -1,0 +1,120 @@
+"""Generation against the definition of each way to draw, and against the model run without a cache."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpt_jax import GPT, InputError, ModelConfig, generate
+from gpt_jax.generation import cut_tail
+from gpt_jax.model.layers_layout import stack_layers
+from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
+
+TINY = ModelConfig(
+    vocab_size=23, context_length=32, n_layer=5, n_head=2, d_model=16, initialization_std=0.5,
+    attention=(Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)),
+)  # fmt: skip
+PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3] * 17]
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.jit(GPT(TINY).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+
+
+@pytest.fixture(scope="module")
+def greedy(params):
+    """Token by token, the whole text run anew each time: no cache, no padding."""
+    padded = jax.jit(lambda tokens: GPT(TINY).apply({"params": params}, tokens)[0])
+    texts = [list(prompt) for prompt in PROMPTS]
+    for text in texts:
+        for _ in range(12):
+            logits_TV = padded(jnp.array([text + [0] * (32 - len(text))]))
+            text.append(int(logits_TV[len(text) - 1].argmax()))
+    return [text[len(prompt) :] for text, prompt in zip(texts, PROMPTS, strict=True)]
+
+
+def test_greedy_generation_is_repeated_argmax_for_prompts_of_any_length(params, greedy):
+    assert generate(TINY, params, PROMPTS, 12, temperature=0) == greedy
+
+
+def test_one_prompt_alone_continues_as_in_a_batch(params, greedy):
+    assert generate(TINY, params, PROMPTS[1:2], 12, temperature=0) == greedy[1:2]
+
+
+def test_scanned_layers_generate_the_same(params, greedy):
+    scanned = dataclasses.replace(TINY, scan_layers=True)
+    assert generate(scanned, stack_layers(TINY, params), PROMPTS, 12, temperature=0) == greedy
+
+
+def test_generation_ends_before_the_stop_token(params, greedy):
+    stop = greedy[0][5]
+    expected = [row[: row.index(stop)] if stop in row else row for row in greedy]
+    assert generate(TINY, params, PROMPTS, 12, temperature=0, stop_token=stop) == expected
+
+
+def test_seeds_decide_and_top_k_of_one_is_greedy(params, greedy):
+    draw = lambda seed, **cut: generate(TINY, params, PROMPTS, 12, 1.0, key=jax.random.key(seed), **cut)  # noqa: E731
+    assert draw(0) == draw(0) != draw(1)
+    assert draw(0, top_k=1) == greedy
+    assert draw(5, top_p=1e-9) == greedy
+
+
+def test_a_row_draws_the_same_whatever_stands_beside_it(params):
+    key = jax.random.key(3)
+    assert generate(TINY, params, PROMPTS, 9, key=key)[0] == generate(TINY, params, PROMPTS[:1], 9, key=key)[0]
+
+
+def test_samples_follow_the_softmax_at_the_temperature(params):
+    """20,000 first tokens against softmax(logits / T): total variation below 3 %."""
+    logits_V = np.asarray(GPT(TINY).apply({"params": params}, jnp.array([PROMPTS[0]]))[0, -1], np.float64)
+    drawn = [row[0] for row in generate(TINY, params, [PROMPTS[0]] * 20_000, 1, 2.0, key=jax.random.key(0))]
+    expected_V = np.exp(logits_V / 2) / np.exp(logits_V / 2).sum()
+    assert np.abs(np.bincount(drawn, minlength=23) / 20_000 - expected_V).sum() / 2 < 0.03
+
+
+@settings(max_examples=80)
+@given(st.lists(st.integers(-400, 400), min_size=2, max_size=12, unique=True), st.integers(1, 12), st.floats(0.01, 1.0))
+def test_the_tail_is_cut_as_the_definitions_say(hundredths, top_k, top_p):
+    logits = np.array(hundredths) / 100
+    kept_k = set(np.argsort(-logits)[:top_k].tolist())
+    cut = np.asarray(cut_tail(jnp.float32(logits)[None], min(top_k, len(logits)), None))[0]
+    assert set(np.nonzero(np.isfinite(cut))[0].tolist()) == kept_k
+    order, p, total, nucleus = np.argsort(-logits), np.exp(logits) / np.exp(logits).sum(), 0.0, set()
+    for v in order:
+        if total >= top_p - 1e-6:
+            break
+        nucleus.add(int(v))
+        total += p[v]
+    cut = np.asarray(cut_tail(jnp.float32(logits)[None], None, top_p))[0]
+    kept = set(np.nonzero(np.isfinite(cut))[0].tolist())
+    assert kept == nucleus or abs(p[list(kept & nucleus)].sum() - top_p) < 1e-4  # a tie with top_p, within float32
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": 1.0, "key": None}, "key"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"max_new_tokens": -1}, "max_new_tokens"),
+        ({"max_new_tokens": 30}, "context of 32"),
+        ({"prompts": [[]]}, "prompt"),
+        ({"prompts": [[23]]}, "prompt token"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong, named):
+    arguments = {"prompts": PROMPTS, "max_new_tokens": 4, "temperature": 0.0, **wrong}
+    with pytest.raises(InputError, match=named):
+        generate(TINY, {}, **arguments)
+
+
+def test_nothing_to_do_is_done(params):
+    assert generate(TINY, params, [], 5, temperature=0) == []
+    assert generate(TINY, params, [[1]], 0, temperature=0) == [[]]
