@@ -100,7 +100,7 @@ class Session:
                 self.checkpoints.wait()
                 raise Interrupted(reached)
             self.params = state.params
-            metrics |= self._final(state)
+            metrics |= self._final()
         except TrainingDiverged as diverged:
             if not divergence_is_outcome:
                 raise self._explained(diverged) from None
@@ -159,7 +159,6 @@ class Session:
             rate = float(self.rates[step - 1])
             self.log.write(step, tokens, {**metrics, "learning_rate": rate, "time/tokens_per_second": speed})
             self.logged, self.clock = step, now
-        self.train_loss = metrics["train/loss"]
 
     def _evaluate(self, step: int, state: TrainState, whole: bool = False) -> None:
         """Validation over `evaluation_tokens`, or over the whole split."""
@@ -168,8 +167,7 @@ class Session:
         loss, _ = mean_loss(self.config.model, state.params, batches)
         bits = bits_per_byte(loss, self.corpus.validation_tokens, self.corpus.validation_bytes)
         self.validation_loss = loss
-        self.validation = {"validation/loss": loss, "validation/bits_per_byte": bits}
-        self.log.write(step, int(self.tokens[step]), self.validation)
+        self.log.write(step, int(self.tokens[step]), {"validation/loss": loss, "validation/bits_per_byte": bits})
         self.screen.say(f"step {step:,}: validation {loss:.4f} nats/token, {bits:.4f} bits/byte")
         self._restart_clock(step)
 
@@ -194,13 +192,15 @@ class Session:
         self.checkpoints.save(step, state, meta, self.validation_loss)
         self._restart_clock(step)
 
-    def _final(self, state: TrainState) -> Metrics:
-        lines = [line["time/tokens_per_second"] for line in self.log.lines() if "time/tokens_per_second" in line]
+    def _final(self) -> Metrics:
+        """The newest figures in the log, which may be an earlier session's."""
+        lines = self.log.lines()
+        speeds = [line["time/tokens_per_second"] for line in lines if "time/tokens_per_second" in line]
+        newest = {key: value for line in lines for key, value in line.items()}
         return {
-            **self.validation,
+            **{key: newest[key] for key in ("validation/loss", "validation/bits_per_byte", "train/loss")},
             "validation/unigram_entropy": validation_entropy(self.corpus),
-            "train/loss": self.train_loss,
-            "time/tokens_per_second": float(np.median(lines)),
+            "time/tokens_per_second": float(np.median(speeds)),
         }
 
     def _explained(self, diverged: TrainingDiverged) -> TrainingDiverged:
