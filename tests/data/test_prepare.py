@@ -13,6 +13,7 @@ import pytest
 from gpt_jax.config import DataConfig, RunConfig, override
 from gpt_jax.data.pipeline import Windows
 from gpt_jax.data.prepare import open_corpus, prepare, verify_corpus
+from gpt_jax.data.stream import BLOCK
 from gpt_jax.errors import InputError
 
 SIZES = {"bytes": 257, "sentencepiece": 400, "gpt2": 50257}
@@ -65,6 +66,13 @@ def test_the_last_tenth_of_a_single_file_is_held_out(play, tmp_path):
     assert corpus.tokenizer.decode(stream(corpus, "validation")) == play[cut:]
     train = corpus.tokenizer.decode(stream(corpus, "train"))
     assert play[:cut].startswith(train) and cut - len(train) < 32
+
+
+def test_a_document_of_many_blocks_has_one_end_of_text(play, tmp_path):
+    (tmp_path / "play.txt").write_text(play)
+    corpus = prepared(tmp_path / "play.txt", tmp_path / "cache")
+    assert stream(corpus, "train").count(256) == stream(corpus, "validation").count(256) == 1
+    assert stream(corpus, "train")[0] == 256 and len(stream(corpus, "train")) > 2 * BLOCK
 
 
 def test_counts_are_those_of_the_text(play, tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -232,6 +233,19 @@ def test_saved_tokenizers_load_as_they_were(tmp_path, sentencepiece, gpt2, gpt1_
         for attribute in ("name", "vocab_size", "end_of_text", "digest"):
             assert getattr(loaded, attribute) == getattr(tokenizer, attribute)
         assert loaded.encode("lower, low!") == tokenizer.encode("lower, low!")
+
+
+def test_a_transformers_file_that_marks_special_tokens_gives_the_same_ids(gpt2, tmp_path):
+    gpt2.save(tmp_path)
+    marked = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    marked.add_special_tokens(["<|endoftext|>"])
+    assert marked.encode("<|endoftext|>").ids == [50256]
+    marked.enable_truncation(3)
+    marked.save(str(tmp_path / "tokenizer.json"))
+    loaded = load_tokenizer(tmp_path)
+    assert loaded.digest == gpt2.digest
+    assert loaded.encode("<|endoftext|> in text") == GPT2_IDS["<|endoftext|> in text"]
+    assert loaded.decode([50256, 87]) == "<|endoftext|>x"
 
 
 def test_gpt1_lower_cases_and_marks_word_ends(gpt1_folder):
