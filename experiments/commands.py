@@ -205,9 +205,12 @@ def print_report(e: Experiment, folder: Path) -> None:
     from experiments import report as reports
 
     console = Console()
+    if not console.is_terminal:
+        console.width = 140
     made = reports.make_report(e, folder)
     table = Table("arm", "runs", "failed", *e.metrics, title=f"{e.name}: mean ± sd", title_justify="left", box=None)
-    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.overflow = "fold"
     for arm, runs, failed, _, *means in reports.arms_rows(made):
         table.add_row(arm, runs, failed, *means)
     console.print(table)

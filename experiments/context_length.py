@@ -25,10 +25,10 @@ SMOKE = {
 
 CPU = {
     "model.vocab_size": 1024, "model.n_layer": 3, "model.n_head": 4, "model.d_model": 128,
-    "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 65_536,
-    "training.batch_tokens": 8192, "training.train_tokens": 1_638_400, "training.evaluation_tokens": 131_072,
-    "training.evaluate_every_tokens": 409_600, "training.checkpoint_every_tokens": 819_200,
-    "training.sample_every_tokens": 1_638_400, "training.sample_tokens": 64,
+    "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 40_960,
+    "training.batch_tokens": 4096, "training.train_tokens": 1_024_000, "training.evaluation_tokens": 131_072,
+    "training.evaluate_every_tokens": 204_800, "training.checkpoint_every_tokens": 512_000,
+    "training.sample_every_tokens": 1_024_000, "training.sample_tokens": 64,
 }  # fmt: skip
 
 EXPERIMENT = Experiment(

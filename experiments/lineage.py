@@ -27,10 +27,10 @@ SMOKE = {
 
 CPU = {
     "model.vocab_size": 2048, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128,
-    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 81_920,
-    "training.batch_tokens": 8192, "training.train_tokens": 1_228_800, "training.evaluation_tokens": 131_072,
-    "training.evaluate_every_tokens": 204_800, "training.checkpoint_every_tokens": 614_400,
-    "training.sample_every_tokens": 1_228_800, "training.sample_tokens": 64,
+    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 40_960,
+    "training.batch_tokens": 4096, "training.train_tokens": 819_200, "training.evaluation_tokens": 65_536,
+    "training.evaluate_every_tokens": 163_840, "training.checkpoint_every_tokens": 409_600,
+    "training.sample_every_tokens": 819_200, "training.sample_tokens": 64,
 }  # fmt: skip
 
 EXPERIMENT = Experiment(

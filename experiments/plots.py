@@ -47,17 +47,25 @@ def loss_by_arm(results: Sequence[Result], png_path: Path, metric: str = LOSS) -
 
 
 def differences(judged: Sequence[Judged], png_path: Path) -> Path:
-    """Each comparison as a row: a dot per seed, and the mean with its 95 % interval."""
-    figure, axes = _figure("treatment less control", "", height=1.2 + 0.42 * len(judged))
-    for row, one in enumerate(reversed(judged)):
-        values = list(one.differences.values())
-        axes.plot(values, [row] * len(values), "o", color="C0", alpha=0.4, markersize=4)
-        if one.interval is not None:
-            estimate, low, high = one.interval
-            axes.errorbar([estimate], [row], xerr=[[estimate - low], [high - estimate]], fmt="D", color="C1", capsize=4)
-    axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.set_ylim(-0.6, len(judged) - 0.4)
-    axes.set_yticks(range(len(judged)), [one.comparison.title for one in reversed(judged)], fontsize=7)
+    """Each comparison as a row: a dot per seed, and the mean with its 95 % interval. One panel per metric."""
+    groups: dict[str, list[Judged]] = {}
+    for one in judged:
+        if one.differences:
+            groups.setdefault(one.comparison.metric, []).append(one)
+    figure = _empty(height=sum(0.8 + 0.35 * len(group) for group in groups.values()))
+    panels = figure.subplots(len(groups), squeeze=False, height_ratios=[1 + len(group) for group in groups.values()])
+    for axes, (metric, group) in zip(panels[:, 0], groups.items(), strict=True):
+        _style(axes, f"{metric}: treatment less control", "")
+        for row, one in enumerate(reversed(group)):
+            values = list(one.differences.values())
+            axes.plot(values, [row] * len(values), "o", color="C0", alpha=0.4, markersize=4)
+            if one.interval is not None:
+                estimate, low, high = one.interval
+                error = [[estimate - low], [high - estimate]]
+                axes.errorbar([estimate], [row], xerr=error, fmt="D", color="C1", capsize=4)
+        axes.axvline(0, color="0.6", linewidth=0.8)
+        axes.set_ylim(-0.6, len(group) - 0.4)
+        axes.set_yticks(range(len(group)), [one.comparison.title for one in reversed(group)], fontsize=7)
     return _save(figure, png_path)
 
 
@@ -89,16 +97,24 @@ def smoothed(values: Sequence[float], window: int) -> np.ndarray:
     return (total[end] - total[start]) / (end - start)
 
 
-def _figure(x: str, y: str, height: float = HEIGHT) -> tuple[Any, Any]:
+def _empty(height: float = HEIGHT) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), dpi=150, layout="constrained")
+    return Figure(figsize=(WIDTH, height), dpi=150, layout="constrained")
+
+
+def _figure(x: str, y: str) -> tuple[Any, Any]:
+    figure = _empty()
     axes = figure.add_subplot()
+    _style(axes, x, y)
+    return figure, axes
+
+
+def _style(axes: Any, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _save(figure: Any, path: Path) -> Path:

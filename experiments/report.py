@@ -160,11 +160,11 @@ def noise_floor(report: Report) -> str:
 def compute_used(results: Sequence[Result]) -> str:
     """Tokens, FLOPs and seconds over all runs."""
     totals = {
-        "tokens": "tokens trained on", "train/flops": "floating-point operations", "time/seconds": "seconds",
+        "tokens": "tokens trained on", "train/flops": "FLOP", "time/seconds": "seconds",
     }  # fmt: skip
     known = {key: [v for r in results if math.isfinite(v := r.value(key))] for key in totals}
     lines = [
-        f"- {sum(known[key]):.4g} {label}" + ("" if len(known[key]) == len(results) else f" ({len(known[key])} runs)")
+        f"- {sum(known[key]):,.0f} {label}" + ("" if len(known[key]) == len(results) else f" ({len(known[key])} runs)")
         for key, label in totals.items()
         if known[key]
     ]

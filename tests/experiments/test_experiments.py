@@ -122,5 +122,5 @@ def test_show_gives_the_claim_the_differences_and_the_compute(capsys):
     out = capsys.readouterr().out
     assert "512: model.context_length=512" in out
     assert "same_tokens/loss lower, by at least 0.005" in out
-    # 15 runs of 200 batches of 8,192 tokens
-    assert f"15 runs, {15 * 200 * 8192:,} tokens" in out
+    # 15 runs of 250 batches of 4,096 tokens
+    assert f"15 runs, {15 * 250 * 4096:,} tokens" in out

@@ -130,7 +130,7 @@ def test_the_report_holds_verdict_interval_failures_compute_and_pictures(tmp_pat
         "New is better than old.",
     ):
         assert part in text
-    assert "1920 tokens" in text  # 6 runs of 320
+    assert "1,920 tokens" in text  # 6 runs of 320
     assert "Partial" not in text
     assert "Noise floor" in text
     for picture in made.pictures:
