@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.attention import SelfAttention
 from gpt_jax.model.cache import Cache, LayerCache
-from gpt_jax.model.linear import Linear
+from gpt_jax.model.linear import Linear, matmul, matmul_dtype
 from gpt_jax.model.patterns import Pattern
 
 REMAT_POLICIES = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
@@ -172,7 +172,7 @@ class GPT(nn.Module):
 
     def logits(self, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
         """`h W_e^T`, accumulated in float32."""
-        return jnp.einsum("btm,vm->btv", h_BTM, head_VM.astype(h_BTM.dtype), preferred_element_type=jnp.float32)
+        return matmul(h_BTM, head_VM, 1, matmul_dtype(self.config), True)
 
 
 def parameter_count(config: ModelConfig) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -29,10 +30,50 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
     return nn.initializers.normal(std)
 
 
+def contract(a: jax.Array, b: jax.Array, a_axes: range, b_axes: range, dtype: jnp.dtype) -> jax.Array:
+    """`a` and `b`, as `dtype`, summed over the paired axes in float32."""
+    dimensions = (tuple(a_axes), tuple(b_axes)), ((), ())
+    return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def matmul(x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, transposed: bool = False) -> jax.Array:
+    """Sums over the last `inputs` axes of `x` and the first (`transposed`: the last) of `w`; float32 `(..., outputs)`.
+
+    Forward and backward, operands are rounded to `dtype` and sums are float32. (JAX's own transpose of such a
+    product would leave the cotangent, and with it both backward products, in float32.)
+    """
+    w_axes = range(w.ndim - inputs, w.ndim) if transposed else range(inputs)
+    return contract(x, w, range(x.ndim - inputs, x.ndim), w_axes, dtype)
+
+
+def _matmul_forward(x, w, inputs, dtype, transposed):
+    return matmul(x, w, inputs, dtype, transposed), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
+
+
+def _matmul_backward(inputs, dtype, transposed, saved, g):
+    x, w, like = saved
+    batch, outputs = x.ndim - inputs, w.ndim - inputs
+    w_outputs = range(outputs) if transposed else range(inputs, w.ndim)
+    dx = contract(g, w, range(batch, g.ndim), w_outputs, dtype)
+    first, second = (g, x) if transposed else (x, g)
+    dw = contract(first, second, range(batch), range(batch), dtype)
+    return dx.astype(like.dtype), dw.astype(w.dtype)
+
+
+matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def matmul_dtype(config: ModelConfig) -> jnp.dtype:
+    """What the operands of matrix products are rounded to."""
+    return jnp.dtype(config.compute_dtype if config.matmul_dtype == "compute" else config.matmul_dtype)
+
+
 class Linear(nn.Module):
     """`(..., *inputs)` -> `(..., *features)`: contracts the last `inputs` axes with the kernel's first.
 
-    Computed in config.compute_dtype; the parameters are held in config.param_dtype.
+    The product has operands in config.matmul_dtype, the result is in config.compute_dtype; the parameters are held
+    in config.param_dtype.
     """
 
     config: ModelConfig
@@ -49,6 +90,4 @@ class Linear(nn.Module):
         )
         bias = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
         dtype = jnp.dtype(c.compute_dtype)
-        contract = tuple(range(x.ndim - self.inputs, x.ndim)), tuple(range(self.inputs))
-        y = jax.lax.dot_general(x.astype(dtype), kernel.astype(dtype), (contract, ((), ())))
-        return y + bias.astype(dtype)
+        return matmul(x, kernel, self.inputs, matmul_dtype(c)).astype(dtype) + bias.astype(dtype)
