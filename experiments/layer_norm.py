@@ -13,10 +13,12 @@ Measured: validation loss after the same tokens in the same order, at learning r
 training; the same cell compared with itself as well as the best of each sweep. A run fails if its loss stops being
 finite or if it ends within 0.02 nats of the unigram entropy of the validation text, where post-LN parks at high
 rates without ever diverging. Both arms are initialised after Glorot, as in Xiong et al.: at small widths GPT's
-N(0, 0.02) is far below it and hides the effect. The rates were chosen, before the runs that count, by a pilot of one
-seed, so that both arms train in a part of the grid; pre-LN was ahead by about half a nat where it was tried, which
-speaks against (3) at this scale; (3) was left as the paper has it. (4) needs no training, and compares the scaling with L, not the
+N(0, 0.02) is far below it and hides the effect. (4) needs no training, and compares the scaling with L, not the
 level, which depends on the initialisation. `again` is one pre-LN cell at other seeds: the noise floor.
+
+The rates were chosen, before the runs that count, by a pilot of one seed, so that both arms train in a part of the
+grid. Pre-LN was ahead by about half a nat where the pilot looked, which speaks against (3) at this scale; (3) was
+left as the paper has it.
 """
 
 import configs
