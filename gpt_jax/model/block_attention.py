@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.model.partial_attention import Dropout, Partial, band, distances, fold, prefix
+from gpt_jax.model.partial_attention import Dropout, Partial, band, distances, flat, fold, prefix, rows
 from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 
 
@@ -64,13 +64,13 @@ def _strided(q, k, v, stride: int, drop: Dropout | None) -> Partial:
     near = band(q, k, v, stride + 1, fold(drop, 0))
     if length <= 2 * stride:
         return near
-    rows = -(-length // stride)
+    count = -(-length // stride)
 
-    def columns(x):  # (B, H, T, D) -> (B, H, stride, rows, D)
-        return jnp.swapaxes(_rows(x, rows, stride), -2, -3)
+    def columns(x):  # (B, H, T, D) -> (B, H, stride, count, D)
+        return jnp.swapaxes(rows(x, count, stride), -2, -3)
 
-    far = prefix(columns(q), columns(k), columns(v), np.maximum(np.arange(rows) - 1, 0), fold(drop, 1))
-    return near.merge(far.map(lambda x: _flat(jnp.swapaxes(x, -2, -3), length)))
+    far = prefix(columns(q), columns(k), columns(v), np.maximum(np.arange(count) - 1, 0), fold(drop, 1))
+    return near.merge(far.map(lambda x: flat(jnp.swapaxes(x, -2, -3), length)))
 
 
 def _fixed(q, k, v, block: int, summary: int, drop: Dropout | None) -> Partial:
@@ -78,28 +78,17 @@ def _fixed(q, k, v, block: int, summary: int, drop: Dropout | None) -> Partial:
     length = q.shape[-2]
     if length <= block:
         return _dense(q, k, v, drop)
-    rows = -(-length // block)
-    q_rows, k_rows, v_rows = (_rows(x, rows, block) for x in (q, k, v))  # (B, H, rows, block, D)
+    count = -(-length // block)
+    q_rows, k_rows, v_rows = (rows(x, count, block) for x in (q, k, v))  # (B, H, count, block, D)
     own = prefix(q_rows, k_rows, v_rows, np.arange(block) + 1, fold(drop, 0))
     k_last, v_last = (x[..., -summary:, :].reshape(*x.shape[:-3], -1, x.shape[-1]) for x in (k_rows, v_rows))
     before = prefix(q, k_last, v_last, np.arange(length) // block * summary, fold(drop, 1))
-    return own.map(lambda x: _flat(x, length)).merge(before)
+    return own.map(lambda x: flat(x, length)).merge(before)
 
 
 def _log_sparse(q, k, v, window: int, drop: Dropout | None) -> Partial:
     """The window in a band, and the powers of two that it does not hold, one by one."""
     length = q.shape[-2]
     near = band(q, k, v, window, fold(drop, 0))
-    back = [2**p for p in range(length.bit_length()) if window <= 2**p < length]
+    back = tuple(2**p for p in range(length.bit_length()) if window <= 2**p < length)
     return near.merge(distances(q, k, v, back, fold(drop, 1))) if back else near
-
-
-def _rows(x: jax.Array, rows: int, width: int) -> jax.Array:
-    """`(..., T, D)` -> `(..., rows, width, D)`, zeros after the end."""
-    padding = [(0, 0)] * (x.ndim - 2) + [(0, rows * width - x.shape[-2]), (0, 0)]
-    return jnp.pad(x, padding).reshape(*x.shape[:-2], rows, width, x.shape[-1])
-
-
-def _flat(x: jax.Array, length: int) -> jax.Array:
-    """The inverse of `_rows`: `(..., rows, width, D)` -> `(..., length, D)`."""
-    return x.reshape(*x.shape[:-3], -1, x.shape[-1])[..., :length, :]
