@@ -59,13 +59,14 @@ def run(
     `TrainingDiverged` (unless that is an outcome), and `Interrupted` once `should_stop()`.
     """
     screen = Screen(console)
-    finished = open_folder(folder, config, identity)
+    finished = result_of(folder, config)
     if finished is not None:
         screen.say(f"{folder} is finished: nothing to do")
         return finished
     keep_freed_memory()
     jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
     corpus = prepare_corpus(config, data_dir, screen)
+    claim(folder, config, identity)
     session = Session(config, folder, corpus, screen)
     metrics = session.train(should_stop, divergence_is_outcome)
     if not metrics["diverged"] and evaluate is not None:
@@ -95,25 +96,29 @@ def prepare_corpus(config: RunConfig, data_dir: Path | None, screen: Screen) -> 
     return corpus
 
 
-def open_folder(folder: Path, config: RunConfig, identity: RunIdentity) -> Metrics | None:
-    """Claims a run folder for `config`; returns its result if it is finished.
+def result_of(folder: Path, config: RunConfig) -> Metrics | None:
+    """The result of a finished run of `config`; None if the folder is new or the run is partial.
 
-    Raises `InputError` with the differing keys if it belongs to another config.
+    Raises `InputError` with the differing keys if the folder belongs to another config.
     """
-    path = folder / "config.json"
-    if path.exists():
-        theirs = read_config(folder)
-        changed = differences(theirs, config)
-        if changed:
-            shown = ", ".join(f"{key} is {old!r}, not {new!r}" for key, (old, new) in changed.items())
-            raise InputError(f"{folder} holds a run of another config: {shown}: choose another --out, or remove it")
-        result = folder / "result.json"
-        return json.loads(result.read_text()) if result.exists() else None
+    if not (folder / "config.json").exists():
+        return None
+    changed = differences(read_folder(folder)[0], config)
+    if changed:
+        shown = ", ".join(f"{key} is {theirs!r}, not {ours!r}" for key, (theirs, ours) in changed.items())
+        raise InputError(f"{folder} holds a run of another config: {shown}: choose another --out, or remove it")
+    result = folder / "result.json"
+    return json.loads(result.read_text()) if result.exists() else None
+
+
+def claim(folder: Path, config: RunConfig, identity: RunIdentity) -> None:
+    """Writes what makes `folder` the run folder of `config`."""
+    if (folder / "config.json").exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    content = {**to_dict(config), "digest": digest(config), "identity": vars(identity)}
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
     write_atomically(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
-    return None
+    content = {**to_dict(config), "digest": digest(config), "identity": vars(identity)}
+    write_atomically(folder / "config.json", json.dumps(content, indent=2) + "\n")
 
 
 def read_folder(folder: Path) -> tuple[RunConfig, RunIdentity]:
@@ -131,11 +136,6 @@ def read_folder(folder: Path) -> tuple[RunConfig, RunIdentity]:
     if digest(config) != stated:
         raise InputError(f"{path} is damaged: its digest is {stated}, its values give {digest(config)}")
     return config, identity
-
-
-def read_config(folder: Path) -> RunConfig:
-    """The config of a run folder; see `read_folder`."""
-    return read_folder(folder)[0]
 
 
 def summary(metrics: Metrics, folder: Path, resume_command: str) -> dict[str, str]:

@@ -41,6 +41,9 @@ def generate(
         return [[] for _ in prompts]
     if config.scan_layers:
         params, config = unstack_layers(config, params), dataclasses.replace(config, scan_layers=False)
+    if jax.default_backend() == "cpu":  # XLA's product of one bfloat16 row reads weights 20 times slower
+        config = dataclasses.replace(config, compute_dtype="float32", matmul_dtype="float32")
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
     lengths = [len(prompt) for prompt in prompts]
     width = min(_bucket(max(lengths)), config.context_length)
     tokens_BT = np.full((len(prompts), width), -1, np.int32)

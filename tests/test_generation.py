@@ -70,11 +70,11 @@ def test_a_row_draws_the_same_whatever_stands_beside_it(params):
 
 
 def test_samples_follow_the_softmax_at_the_temperature(params):
-    """20,000 first tokens against softmax(logits / T): total variation below 3 %."""
+    """4,000 first tokens against softmax(logits / T): a total variation of 3 % is chance, 30 % would be T = 1."""
     logits_V = np.asarray(GPT(TINY).apply({"params": params}, jnp.array([PROMPTS[0]]))[0, -1], np.float64)
-    drawn = [row[0] for row in generate(TINY, params, [PROMPTS[0]] * 20_000, 1, 2.0, key=jax.random.key(0))]
+    drawn = [row[0] for row in generate(TINY, params, [PROMPTS[0]] * 4_000, 1, 2.0, key=jax.random.key(0))]
     expected_V = np.exp(logits_V / 2) / np.exp(logits_V / 2).sum()
-    assert np.abs(np.bincount(drawn, minlength=23) / 20_000 - expected_V).sum() / 2 < 0.03
+    assert np.abs(np.bincount(drawn, minlength=23) / 4_000 - expected_V).sum() / 2 < 0.06
 
 
 @settings(max_examples=80)

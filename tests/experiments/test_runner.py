@@ -179,9 +179,10 @@ def test_a_sample_continues_the_prompt_and_repeats_by_seed(finished):
     assert all(text.startswith("to be") for text in first) and first[0] != first[1]
 
 
-def test_a_tokenizer_larger_than_the_model_is_refused(text, tmp_path):
+def test_a_tokenizer_larger_than_the_model_is_refused_before_the_folder_is_claimed(text, tmp_path):
     with pytest.raises(InputError, match="vocab_size"):
-        run(tmp_path, text, override(TINY, {"model.vocab_size": 100}))
+        run(tmp_path / "run", text, override(TINY, {"model.vocab_size": 100}))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path):
