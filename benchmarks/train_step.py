@@ -1,6 +1,6 @@
 """One training step, ours beside a plain linen port and a GPT in PyTorch, alternating in one run.
 
-The model is nanoGPT's character preset: 6 layers, 384 wide, 6 heads, 256 tokens, 12 sequences, 65 characters,
+"products" has bfloat16 operands, float32 sums and float32 activations. The model is nanoGPT's character preset: 6 layers, 384 wide, 6 heads, 256 tokens, 12 sequences, 65 characters,
 10.7 M parameters, no dropout; AdamW and a gradient clip of 1. All of them do the same work.
 
     python benchmarks/train_step.py                # 10 rounds, about 4 minutes on 2 CPU cores
@@ -26,6 +26,7 @@ from machine import HAS_TORCH, alternate, matmul_peaks, ratios, table
 
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 from gpt_jax.model.costs import forward_flops_per_token
+from gpt_jax.training.host_memory import keep_freed_memory
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
@@ -180,6 +181,7 @@ def candidates(model: ModelConfig, tokens_BT1: np.ndarray) -> dict[str, Callable
     out = {
         "linen/float32": lambda: linen(model, tokens_BT1),
         "ours/float32": lambda: ours(model, tokens_BT1),
+        "ours/products": lambda: ours(dataclasses.replace(model, matmul_dtype="bfloat16"), tokens_BT1),
         "ours/bfloat16": lambda: ours(bfloat16, tokens_BT1),
         "ours/float32-scan": lambda: ours(dataclasses.replace(model, scan_layers=True), tokens_BT1),
         "ours/float32-mask": lambda: ours(dataclasses.replace(model, attention_implementation="mask"), tokens_BT1),
@@ -197,6 +199,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the candidates (default: not scan, mask)")
     arguments = parser.parse_args()
 
+    keep_freed_memory()  # as `python -m experiments` does; it serves every candidate alike
     model = no_dropout(vocab_size=65, context_length=256, n_layer=6, n_head=6, d_model=384)
     batch, rounds = 12, arguments.rounds
     if arguments.quick:

@@ -24,7 +24,6 @@ from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.cache import cache_root, write_atomically
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.errors import InputError
-from gpt_jax.training.host_memory import keep_freed_memory
 
 Metrics = dict[str, Any]
 BITS = "validation/bits_per_byte"
@@ -63,7 +62,6 @@ def run(
     if finished is not None:
         screen.say(f"{folder} is finished: nothing to do")
         return finished
-    keep_freed_memory()
     jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
     corpus = prepare_corpus(config, data_dir, screen)
     claim(folder, config, identity)
