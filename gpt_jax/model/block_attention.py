@@ -1,6 +1,6 @@
 """The patterns of patterns.py at a cost that follows the number of pairs, in plain jnp.
 
-Each function says how its pattern is cut into the parts of partial_attention.py, under one softmax. What each
+Each function says how its pattern is cut into parts (`prefix`, `band`, `distances`) under one softmax. What each
 costs, in theory and measured, is in docs/SPARSE_ATTENTION.md.
 
 Axes: B batch, T time, H heads, D head width. Inside, arrays are `(B, H, T, D)`, so that the matrix products are
@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.model.partial_attention import Dropout, Partial, band, distances, flat, fold, prefix, rows
+from gpt_jax.model.band_attention import band
+from gpt_jax.model.distance_attention import distances
+from gpt_jax.model.partial_attention import Dropout, Partial, flat, fold, rows
 from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
+from gpt_jax.model.prefix_attention import prefix
 
 
 def block_attention(

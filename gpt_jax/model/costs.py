@@ -6,7 +6,10 @@ they are a few per cent of the operations.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpt_jax.config import ModelConfig
+from gpt_jax.model import band_attention, prefix_attention
 from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 
 
@@ -39,9 +42,47 @@ def _within(n: int, w: int) -> int:
     return n * w - w * (w - 1) // 2
 
 
-def attention_flops(pattern: Pattern, length: int, heads: int, head_width: int) -> int:
-    """Forward operations of one sequence's attention over the pairs alone: scores and weighted values."""
-    return 4 * pairs(pattern, length) * heads * head_width
+def computed_pairs(pattern: Pattern, length: int) -> int:
+    """How many weights `block_attention` forms: `pairs`, and what its rectangles hold beside them."""
+    n = length
+    everything = np.arange(n) + 1
+    match pattern:
+        case Dense():
+            return prefix_attention.computed(everything)
+        case Banded(window=w):
+            return band_attention.computed(n, w)
+        case Strided(stride=k):
+            if n <= 2 * k:
+                return band_attention.computed(n, k + 1)
+            column = np.maximum(np.arange(-(-n // k)) - 1, 0)
+            return band_attention.computed(n, k + 1) + prefix_attention.computed(column, copies=k)
+        case Fixed(block=l, summary=c):
+            if n <= l:
+                return prefix_attention.computed(everything)
+            own = prefix_attention.computed(np.arange(l) + 1, copies=-(-n // l))
+            return own + prefix_attention.computed(np.arange(n) // l * c)
+        case LogSparse(window=w):
+            return band_attention.computed(n, w) + n * len([p for p in range(n.bit_length()) if w <= 2**p < n])
+    raise TypeError(f"no block computation for {pattern!r}")
+
+
+def attention_flops(pattern: Pattern, length: int, heads: int, head_width: int, *, computed: bool = False) -> int:
+    """Forward operations of one sequence's attention, scores and weighted values: 4 heads head_width for each pair.
+
+    Over the allowed pairs, or with `computed` over the weights that `block_attention` forms. The backward pass is
+    twice that, and 2.5 times where it computes the weights again.
+    """
+    return 4 * (computed_pairs if computed else pairs)(pattern, length) * heads * head_width
+
+
+def attention_bytes(pattern: Pattern, length: int, heads: int, head_width: int, itemsize: int = 4) -> int:
+    """Bytes that one sequence's attention must hold whatever its pattern, and its weights where they are all kept.
+
+    Queries, keys, values and output in `itemsize` bytes, and a float32 weight for each one formed, up to the limit
+    beyond which `block_attention` holds a piece of them at a time.
+    """
+    weights = min(computed_pairs(pattern, length), prefix_attention.STORED + band_attention.AT_ONCE)
+    return heads * (4 * length * head_width * itemsize + 4 * weights)
 
 
 def matmul_parameters(config: ModelConfig) -> int:

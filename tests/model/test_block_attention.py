@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from gpt_jax.model import partial_attention
+from gpt_jax.model import band_attention, prefix_attention
 from gpt_jax.model.block_attention import block_attention
 from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
@@ -32,13 +32,13 @@ jitted = jax.jit(block_attention, static_argnames=("pattern",))
 @pytest.fixture
 def pieces(monkeypatch):
     """Limits so small that short sequences take the paths of long ones."""
-    monkeypatch.setattr(partial_attention, "STORED", 300)
-    monkeypatch.setattr(partial_attention, "AT_ONCE", 2000)
+    monkeypatch.setattr(prefix_attention, "STORED", 300)
+    monkeypatch.setattr(band_attention, "AT_ONCE", 2000)
 
 
-def masked(q, k, v, pattern, out_bar=None):
+def masked(qkv, pattern, out_bar=None):
     """The definition in float64 NumPy: minus infinity outside the mask, softmax. With `out_bar`, the gradients too."""
-    q, k, v = (np.asarray(x.astype(jnp.float32), np.float64).swapaxes(1, 2) for x in (q, k, v))
+    q, k, v = (np.asarray(x.astype(jnp.float32), np.float64).swapaxes(1, 2) for x in qkv)
     scale = q.shape[-1] ** -0.5
     logits = np.where(pattern.mask(q.shape[2]), q @ k.swapaxes(-1, -2) * scale, -np.inf)
     weights = np.exp(logits - logits.max(-1, keepdims=True))
@@ -55,18 +55,19 @@ def masked(q, k, v, pattern, out_bar=None):
 
 def qkv(length, batch=2, heads=2, width=4, dtype=jnp.float32):
     random = np.random.default_rng(length)
-    return [jnp.asarray(random.normal(size=(batch, length, heads, width)), dtype) for _ in range(3)]
+    q, k, v = random.normal(size=(3, batch, length, heads, width))
+    return jnp.asarray(q, dtype), jnp.asarray(k, dtype), jnp.asarray(v, dtype)
 
 
 def assert_equals_mask(pattern, arrays):
     out_bar = np.random.default_rng(0).normal(size=arrays[0].shape)
 
     @jax.jit
-    def value_and_gradients(*arrays):
-        out, pull = jax.vjp(lambda *x: block_attention(*x, pattern), *arrays)
+    def value_and_gradients(q, k, v):
+        out, pull = jax.vjp(lambda q, k, v: block_attention(q, k, v, pattern), q, k, v)
         return out, *pull(jnp.asarray(out_bar, out.dtype))
 
-    ours, theirs = value_and_gradients(*arrays), masked(*arrays, pattern, out_bar)
+    ours, theirs = value_and_gradients(*arrays), masked(arrays, pattern, out_bar)
     for name, a, b, tolerance in zip(["out", "dq", "dk", "dv"], ours, theirs, (1e-5, 1e-4, 1e-4, 1e-4), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=f"{pattern} {name}")
 
@@ -100,9 +101,9 @@ def test_future_keys_get_zero_gradient_and_allowed_ones_do_not(pattern):
 @named
 def test_bfloat16_is_within_its_rounding_of_float64(pattern):
     """Bound: 2**-7 of the largest output, two roundings of bfloat16's 8 bits; logits and softmax are float32."""
-    arrays = qkv(64, dtype=jnp.bfloat16)
-    exact = masked(*arrays, pattern)
-    out = jitted(*arrays, pattern)
+    q, k, v = qkv(64, dtype=jnp.bfloat16)
+    exact = masked((q, k, v), pattern)
+    out = jitted(q, k, v, pattern)
     assert out.dtype == jnp.bfloat16
     assert np.abs(np.asarray(out, np.float64) - exact).max() < 2**-7 * np.abs(exact).max()
 
@@ -110,13 +111,13 @@ def test_bfloat16_is_within_its_rounding_of_float64(pattern):
 @named
 def test_large_logits_do_not_overflow(pattern):
     q, k, v = qkv(50)
-    np.testing.assert_allclose(jitted(200 * q, k, v, pattern), masked(200 * q, k, v, pattern), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(jitted(200 * q, k, v, pattern), masked((200 * q, k, v), pattern), rtol=0, atol=1e-3)
 
 
 @named
 def test_jit_vmap_and_checkpoint_change_nothing(pattern):
     arrays = [jnp.stack([x, 2 * x]) for x in qkv(33)]
-    plain = np.stack([masked(*(x[n] for x in arrays), pattern) for n in range(2)])
+    plain = np.stack([masked([x[n] for x in arrays], pattern) for n in range(2)])
     attention = functools.partial(block_attention, pattern=pattern)
     np.testing.assert_allclose(jax.jit(jax.vmap(jax.checkpoint(attention)))(*arrays), plain, atol=1e-5)
 
@@ -127,7 +128,7 @@ def dropped_weights(pattern, length, rate, key, heads=2):
     q, k = q / 4, k / 4
     v = jnp.broadcast_to(jnp.eye(length)[None, :, None], (1, length, heads, length))
     attention = jax.jit(functools.partial(block_attention, pattern=pattern, dropout_rate=rate))
-    return np.array(attention(q, k, v, dropout_key=key)[0]).swapaxes(0, 1), masked(q, k, v, pattern)[0].swapaxes(0, 1)
+    return np.array(attention(q, k, v, dropout_key=key)[0]).swapaxes(0, 1), masked((q, k, v), pattern)[0].swapaxes(0, 1)
 
 
 @named
@@ -181,7 +182,7 @@ def test_the_weights_of_a_long_sequence_are_never_held_at_once():
     for pattern in (Dense(), Strided(128), Banded(128), LogSparse(128)):
         gradients = jax.jit(jax.grad(lambda q, k, v, p=pattern: block_attention(q, k, v, p).sum(), (0, 1, 2)))
         memory = gradients.lower(x, x, x).compile().memory_analysis()
-        assert memory.temp_size_in_bytes < 2**27, pattern
+        assert memory is not None and memory.temp_size_in_bytes < 2**27, pattern
 
 
 def test_batch_and_heads_stay_sharded():

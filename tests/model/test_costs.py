@@ -1,0 +1,99 @@
+"""The closed forms of costs.py equal what masks, parameters and XLA count."""
+
+import functools
+import math
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given
+
+from gpt_jax.config import ModelConfig
+from gpt_jax.model.block_attention import block_attention
+from gpt_jax.model.costs import (
+    attention_flops,
+    computed_pairs,
+    forward_flops_per_token,
+    matmul_parameters,
+    pairs,
+    train_flops_per_token,
+)
+from gpt_jax.model.decoder import GPT
+from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
+
+PATTERNS = [Dense(), Banded(40), Strided(40), Fixed(block=40, summary=3), LogSparse(40)]
+widths = st.integers(1, 300)
+
+
+def xla_flops(compiled):
+    analysis = compiled.cost_analysis()
+    assert analysis is not None
+    return analysis["flops"]
+
+
+@given(
+    st.one_of(
+        st.just(Dense()),
+        st.builds(Banded, widths),
+        st.builds(Strided, widths),
+        widths.flatmap(lambda block: st.builds(Fixed, st.just(block), st.integers(1, block))),
+        st.builds(LogSparse, widths),
+    ),
+    st.integers(1, 300),
+)
+def test_pairs_are_what_the_mask_holds(pattern, length):
+    assert pairs(pattern, length) == pattern.mask(length).sum()
+    assert computed_pairs(pattern, length) >= pairs(pattern, length)
+
+
+def test_pairs_by_hand():
+    assert pairs(Dense(), 4) == 10
+    assert pairs(Strided(2), 6) == 3 * 6 - 3 + 2  # distances 0, 1, 2, and two pairs at distance 4
+    by_row = [min(i, 64) + 1 + max(0, i // 64 - 1) for i in range(4096)]  # near ones, and multiples from the second on
+    assert pairs(Strided(64), 4096) == sum(by_row) == 389_152
+    assert pairs(LogSparse(1), 5) == 5 + 4 + 3 + 1
+
+
+@pytest.mark.parametrize("length", [300, 777])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
+def test_xla_counts_the_operations_of_block_attention(pattern, length):
+    """XLA adds the softmax: some ten operations for each weight, against 4 x 64 in the products."""
+    x = jax.ShapeDtypeStruct((1, length, 2, 64), jnp.float32)
+    compiled = jax.jit(functools.partial(block_attention, pattern=pattern)).lower(x, x, x).compile()
+    counted = xla_flops(compiled)
+    formula = attention_flops(pattern, length, 2, 64, computed=True)
+    assert formula <= counted * 1.001
+    assert counted < 1.12 * formula
+
+
+def test_xla_counts_the_operations_of_an_unrolled_model():
+    config = ModelConfig(
+        vocab_size=1000, context_length=256, n_layer=3, n_head=2, d_model=128, attention_implementation="mask"
+    )
+    params = jax.eval_shape(GPT(config).init, jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+    tokens = jax.ShapeDtypeStruct((1, 256), jnp.int32)
+    compiled = jax.jit(lambda p, t: GPT(config).apply({"params": p}, t)).lower(params, tokens).compile()
+    masked_in_vain = config.n_layer * 4 * (256 - 257 / 2) * config.d_model  # the future, which the mask computes
+    formula = forward_flops_per_token(config) + masked_in_vain
+    counted = xla_flops(compiled) / 256
+    assert formula <= counted < 1.1 * formula
+
+
+def test_matmul_parameters_are_the_kernels_and_the_head():
+    config = ModelConfig(vocab_size=50, context_length=16, n_layer=3, n_head=2, d_model=8, d_head=6)
+    params = jax.eval_shape(GPT(config).init, jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    kernels = [math.prod(leaf.shape) for path, leaf in leaves if path[-1].key == "kernel"]
+    assert len(kernels) == 4 * config.n_layer
+    assert matmul_parameters(config) == sum(kernels) + config.vocab_size * config.d_model
+
+
+def test_training_is_six_n_and_the_causal_half_of_attention():
+    """GPT-2 124M: 6 N + 6 L H D (T + 1), with N = 123,532,032 = 84,934,656 in blocks + 38,597,376 in the head."""
+    assert train_flops_per_token(ModelConfig()) == 6 * 123_532_032 + 6 * 12 * 768 * 1025
+
+
+def test_a_sparse_layer_costs_less():
+    dense, alternating = ModelConfig(), ModelConfig(attention=(Dense(), Banded(256)))
+    assert train_flops_per_token(alternating) < train_flops_per_token(dense)
