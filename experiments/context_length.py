@@ -25,6 +25,7 @@ SMOKE = {
 
 CPU = {
     "model.vocab_size": 1024, "model.n_layer": 3, "model.n_head": 4, "model.d_model": 128,
+    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
     "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 40_960,
     "training.batch_tokens": 4096, "training.train_tokens": 1_024_000, "training.evaluation_tokens": 131_072,
     "training.evaluate_every_tokens": 204_800, "training.checkpoint_every_tokens": 512_000,

@@ -27,6 +27,7 @@ SMOKE = {
 
 CPU = {
     "model.vocab_size": 2048, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128,
+    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
     "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 40_960,
     "training.batch_tokens": 4096, "training.train_tokens": 819_200, "training.evaluation_tokens": 65_536,
     "training.evaluate_every_tokens": 163_840, "training.checkpoint_every_tokens": 409_600,
