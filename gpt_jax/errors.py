@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
+MOST_NAMES = 40  # shown of the allowed ones
+
+
 class InputError(ValueError):
     """Wrong use: a bad key, value, file or state of a folder.
 
@@ -27,4 +30,5 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> InputError:
     allowed = list(allowed)
     nearest = difflib.get_close_matches(given, allowed, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return InputError(f"unknown {what} {given!r}: {hint}allowed: {', '.join(allowed)}")
+    shown = allowed if len(allowed) <= MOST_NAMES else [*allowed[:MOST_NAMES], f"... ({len(allowed)} in all)"]
+    return InputError(f"unknown {what} {given!r}: {hint}allowed: {', '.join(shown)}")

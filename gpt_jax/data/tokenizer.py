@@ -99,6 +99,8 @@ def make_tokenizer(name: str, vocab_size: int, documents: Callable[[], Iterable[
         from gpt_jax.data.openai_bpe import from_vocabulary
 
         tokenizer = from_vocabulary(kind, Path(folder))
+    elif name == "gpt1":
+        raise InputError("data.tokenizer: 'gpt1' is not allowed: gpt1:FOLDER, where OpenAI's two vocabulary files are")
     else:
         raise unknown("data.tokenizer", name, NAMES)
     if tokenizer.vocab_size > vocab_size:
