@@ -3,7 +3,7 @@
 Every row compares with the mask of the same pattern at the same length, which computes all n x n pairs. `of limit`
 is the speed-up as a part of the FLOP ratio: n x n over the pairs that the pattern allows.
 
-    python benchmarks/attention.py                                   # n = 512 .. 4096, about 10 minutes on 2 cores
+    python benchmarks/attention.py                                   # n = 512 .. 4096, about 6 minutes on 2 cores
     python benchmarks/attention.py --quick                           # one short length, 2 rounds: does it run?
     python benchmarks/attention.py --lengths 4096 --patterns "Strided(64), Dense()"
     python benchmarks/attention.py --lengths 65536 --patterns "Strided(256)" --no-mask   # too long for a mask
@@ -23,6 +23,7 @@ from machine import HAS_TORCH, alternate, ratios, table
 from gpt_jax.model.attention import attend
 from gpt_jax.model.costs import attention_flops, computed_pairs, pairs
 from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided, parse_patterns
+from gpt_jax.training.host_memory import keep_freed_memory
 
 BATCH, HEADS, WIDTH = 1, 4, 64
 
@@ -31,7 +32,7 @@ def patterns_for(length: int) -> tuple[Pattern, ...]:
     """Strides near the cheapest, sqrt(n / 2); windows alike."""
     k = 1 << round(np.log2(length / 2) / 2)
     k = max(k, 32) if length < 4096 else max(k, 64)
-    return Dense(), Banded(k), Strided(k), Fixed(block=2 * k, summary=8), LogSparse(k)
+    return Dense(), Banded(k), Strided(k), Fixed(block=2 * k, summary=8), LogSparse(32)
 
 
 def timed(attention: Callable[..., jax.Array], arrays: tuple[jax.Array, ...], backward: bool) -> Callable[[], object]:
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--no-mask", action="store_true", help="leave the mask out, for lengths it cannot hold")
     parser.add_argument("--quick", action="store_true", help="n = 256, 2 rounds")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `python -m experiments` does; it serves the mask and the blocks alike
     lengths, rounds = ([256], 2) if arguments.quick else (arguments.lengths, arguments.rounds)
     header = ("pattern", "n", "pass", "block ms", "GFLOP/s of pairs", "mask ms", "faster (best / median)",
               "FLOP ratio", "of limit", "ratio computed", "faster than")  # fmt: skip

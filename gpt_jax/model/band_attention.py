@@ -18,6 +18,7 @@ def band(q: jax.Array, k: jax.Array, v: jax.Array, width: int, drop: Dropout | N
     """Query i attends the newest `width` keys, i - width + 1 .. i. Queries and keys `(..., T, D)`.
 
     Blocks of half the width meet their own block of keys and the two before: 1.5 times the pairs are computed.
+    Blocks have at least 32 positions, since smaller matrix products are slower than what they save.
     """
     length = q.shape[-2]
     if width >= length:
@@ -56,7 +57,7 @@ def band(q: jax.Array, k: jax.Array, v: jax.Array, width: int, drop: Dropout | N
 
 def _shape(length: int, width: int) -> tuple[int, int, int, int]:
     """Positions in a block, blocks of keys before a query's own, blocks in a group, groups."""
-    block = min(round_up(width // 2, 16), length)
+    block = min(max(32, round_up(width // 2, 16)), length)
     before = max(1, -(-(width - 1) // block))
     blocks = -(-length // block)
     groups = -(-blocks * block * (before + 1) * block // AT_ONCE)
