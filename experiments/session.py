@@ -21,6 +21,8 @@ from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.kernels import choose
+from gpt_jax.model.patterns import Pattern
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics import MetricsLog, peak_flops
@@ -146,10 +148,21 @@ class Session:
             "tokens": f"{total:,}: {total / corpus.train_tokens:.2g} epochs of {corpus.train_tokens:,}",
             "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
             "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is {self.peak:.3g} FLOP/s",
+            "attention": ", ".join(
+                dict.fromkeys(f"{p!r} by {self._computed_by(p)}" for p in self.config.model.attention)
+            ),
             "memory": f"{memory / 2**20:,.0f} MiB for the training step",
             "devices": ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()})),
             "folder": str(self.folder),
         }
+
+    def _computed_by(self, pattern: Pattern) -> str:
+        model = self.config.model
+        if model.attention_implementation != "kernel":
+            return model.attention_implementation
+        platform, dropout = jax.default_backend(), model.attention_dropout
+        kernel = choose(pattern, platform, model.compute_dtype, model.head_width, model.context_length, dropout)
+        return "block" if kernel == "jnp" else kernel
 
     def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
         now, tokens = time.perf_counter(), int(self.tokens[step])

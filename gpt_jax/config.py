@@ -51,7 +51,9 @@ class ModelConfig:
     norm: Literal["post", "pre"] = "pre"
     layer_norm_epsilon: float = 1e-5
     attention: tuple[Pattern, ...] = (Dense(),)
-    attention_implementation: Literal["block", "mask"] = "block"
+    # "block": at the cost of the pairs. "mask": the definition, at dense cost. "kernel": splash or cuDNN where they
+    # apply (model/kernels.py), else "block".
+    attention_implementation: Literal["block", "mask", "kernel"] = "block"
     tie_embeddings: bool = True
     embedding_dropout: float = 0.1
     # GPT-1's released code drops entries of the embedding *matrix*, input and output alike; others, activations.

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.block_attention import block_attention
 from gpt_jax.model.cache import LayerCache
+from gpt_jax.model.kernels import choose, kernel_attention
 from gpt_jax.model.linear import Linear
 from gpt_jax.model.patterns import Pattern
 
@@ -23,7 +24,7 @@ def attend(
     k_BTHD: jax.Array,
     v_BTHD: jax.Array,
     pattern: Pattern,
-    implementation: Literal["mask", "block"] = "block",
+    implementation: Literal["mask", "block", "kernel"] = "block",
     *,
     dropout_rate: float = 0.0,
     dropout_key: jax.Array | None = None,
@@ -31,10 +32,17 @@ def attend(
     """Causal attention over the pairs of `pattern`; `(B, T, H, D)` in, `(B, T, H, D)` out, in q's dtype.
 
     "mask" spells the pattern out as a `(T, T)` mask on dense logits: the definition, at dense cost. "block"
-    gives the same numbers and gradients at a cost that follows the number of pairs. Logits and softmax are
-    float32 whatever the inputs are. `dropout_rate` drops attention probabilities when a `dropout_key` is given.
+    gives the same numbers and gradients at a cost that follows the number of pairs. "kernel" is a fused kernel where
+    this platform has one for these arrays (kernels.py), and "block" elsewhere. Logits and softmax are float32
+    whatever the inputs are. `dropout_rate` drops attention probabilities when a `dropout_key` is given.
     """
-    if implementation == "block":
+    if implementation == "kernel":
+        rate = dropout_rate if dropout_key is not None else 0.0
+        length, _, width = q_BTHD.shape[1:]
+        kernel = choose(pattern, jax.default_backend(), q_BTHD.dtype, width, length, rate)
+        if kernel != "jnp":
+            return kernel_attention(q_BTHD, k_BTHD, v_BTHD, pattern, kernel)
+    if implementation != "mask":
         return block_attention(q_BTHD, k_BTHD, v_BTHD, pattern, dropout_rate=dropout_rate, dropout_key=dropout_key)
     positions = jnp.arange(q_BTHD.shape[1])
     mask_TS = pattern.allows(positions[:, None], positions[None, :])
