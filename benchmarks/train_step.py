@@ -1,7 +1,8 @@
 """One training step, ours beside a plain linen port and a GPT in PyTorch, alternating in one run.
 
-"products" has bfloat16 operands, float32 sums and float32 activations. The model is nanoGPT's character preset: 6 layers, 384 wide, 6 heads, 256 tokens, 12 sequences, 65 characters,
-10.7 M parameters, no dropout; AdamW and a gradient clip of 1. All of them do the same work.
+The model is nanoGPT's character preset: 6 layers, 384 wide, 6 heads, 256 tokens, 12 sequences, 65 characters,
+10.7 M parameters, no dropout; AdamW and a gradient clip of 1. All of them do the same work; "products" has bfloat16
+operands, float32 sums and float32 activations.
 
     python benchmarks/train_step.py                # 10 rounds, about 4 minutes on 2 CPU cores
     python benchmarks/train_step.py --quick        # 3 rounds of a smaller model: does it run?

@@ -76,10 +76,10 @@ def attention_flops(pattern: Pattern, length: int, heads: int, head_width: int, 
 
 
 def attention_bytes(pattern: Pattern, length: int, heads: int, head_width: int, itemsize: int = 4) -> int:
-    """Bytes that one sequence's attention must hold whatever its pattern, and its weights where they are all kept.
+    """About the bytes that one sequence's forward pass holds: q, k, v, the output, and the float32 weights.
 
-    Queries, keys, values and output in `itemsize` bytes, and a float32 weight for each one formed, up to the limit
-    beyond which `block_attention` holds a piece of them at a time.
+    Weights are counted as `block_attention` forms them, up to the number beyond which it forms a piece at a time. It
+    is a scale, not a bound: XLA's own figure for the compiled program is within a factor of two.
     """
     weights = min(computed_pairs(pattern, length), prefix_attention.STORED + band_attention.AT_ONCE)
     return heads * (4 * length * head_width * itemsize + 4 * weights)

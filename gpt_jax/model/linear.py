@@ -85,9 +85,10 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         c = self.config
         shape = (*x.shape[-self.inputs :], *self.features)
-        kernel = self.param(
+        kernel: jax.Array = self.param(
             "kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, jnp.dtype(c.param_dtype)
         )
-        bias = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
+        bias: jax.Array = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
         dtype = jnp.dtype(c.compute_dtype)
-        return matmul(x, kernel, self.inputs, matmul_dtype(c)).astype(dtype) + bias.astype(dtype)
+        y: jax.Array = matmul(x, kernel, self.inputs, matmul_dtype(c))
+        return y.astype(dtype) + bias.astype(dtype)

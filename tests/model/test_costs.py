@@ -12,6 +12,7 @@ from hypothesis import given
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.block_attention import block_attention
 from gpt_jax.model.costs import (
+    attention_bytes,
     attention_flops,
     computed_pairs,
     forward_flops_per_token,
@@ -65,6 +66,17 @@ def test_xla_counts_the_operations_of_block_attention(pattern, length):
     formula = attention_flops(pattern, length, 2, 64, computed=True)
     assert formula <= counted * 1.001
     assert counted < 1.12 * formula
+
+
+@pytest.mark.parametrize("length", [777, 8192])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
+def test_bytes_are_those_of_xla_within_a_factor_of_two(pattern, length):
+    x = jax.ShapeDtypeStruct((1, length, 2, 64), jnp.float32)
+    memory = jax.jit(functools.partial(block_attention, pattern=pattern)).lower(x, x, x).compile().memory_analysis()
+    assert memory is not None
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    print(pattern, length, held / attention_bytes(pattern, length, 2, 64))
+    assert 0.5 < held / attention_bytes(pattern, length, 2, 64) < 2
 
 
 def test_xla_counts_the_operations_of_an_unrolled_model():

@@ -28,9 +28,15 @@ def written(folder, losses):
     return checkpoints
 
 
+def newest(checkpoints, *report):
+    found = checkpoints.restore(jax.eval_shape(lambda: state(1)), *report)
+    assert found is not None
+    return found
+
+
 def test_a_state_comes_back_bit_by_bit_with_its_meta(folder):
     written(folder, [1.0]).close()
-    restored, meta = Checkpoints(folder).restore(jax.eval_shape(lambda: state(1)))
+    restored, meta = newest(Checkpoints(folder))
     jax.tree.map(np.testing.assert_array_equal, restored, state(1))
     assert meta == {"tokens": 10}
 
@@ -48,7 +54,7 @@ def test_a_saved_state_may_be_overwritten_at_once(folder):
     for _ in range(20):
         current = double(current)
     checkpoints.wait()
-    restored, _ = checkpoints.restore(jax.eval_shape(lambda: state(1)))
+    restored, _ = newest(checkpoints)
     jax.tree.map(np.testing.assert_array_equal, restored, expected)
 
 
@@ -59,7 +65,7 @@ def test_a_damaged_newest_step_is_named_and_the_one_before_it_used(folder, damag
         path.unlink() if damage == "delete" else path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     said = []
     checkpoints = Checkpoints(folder)
-    restored, meta = checkpoints.restore(jax.eval_shape(lambda: state(1)), said.append)
+    restored, meta = newest(checkpoints, said.append)
     jax.tree.map(np.testing.assert_array_equal, restored, state(1))
     assert meta == {"tokens": 10} and len(said) == 1 and str(folder / "2") in said[0]
     assert (folder / "damaged-2").exists() and checkpoints.steps() == [1]

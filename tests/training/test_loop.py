@@ -1,5 +1,7 @@
 """The loop's promises: order of reading, hooks, stopping; and that a loss which is not finite ends it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,11 @@ class Recorder:
     """A step that counts, and writes down what happens in which order."""
 
     def __init__(self, bad_step=None):
-        self.events, self.seen, self.bad_step = [], [], bad_step
+        self.events: list[str] = []
+        self.seen: list[list[int]] = []
+        self.bad_step = bad_step
 
-    def step(self, state, tokens_ABT1, rate, seed):
+    def step(self, state, tokens_ABT1, rate, seed) -> Any:
         self.events.append(f"dispatch {state.step + 1}")
         self.seen.append(tokens_ABT1[:, 0, 0].tolist())
         loss = np.float32("nan") if state.step + 1 == self.bad_step else np.float32(rate)
@@ -33,7 +37,7 @@ class Recorder:
     def on_metrics(self, step, metrics):
         self.events.append(f"read {step}")
 
-    def run(self, hooks=(), first=0, **kwargs):
+    def run(self, hooks=(), first: Any = 0, **kwargs):
         state = TrainState(first, None, None)
         done = int(PLAN.first_micro_batch[first])
         rates = np.arange(6) / 10

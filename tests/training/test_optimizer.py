@@ -1,5 +1,7 @@
 """Each optimizer against its formula, written out in float64 NumPy."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,7 @@ def test_openai_adams_decay_is_a_third_of_adamws_at_the_first_step():
     sizes = {}
     for name in ("adamw", "openai_adam"):
         optimizer = make_optimizer(OptimizerConfig(name=name, weight_decay=1.0))
-        sizes[name] = float(optimizer.update(zero, optimizer.init(params), params)[0]["w"][0])
+        direction: Any = optimizer.update(zero, optimizer.init(params), params)[0]
+        sizes[name] = float(direction["w"][0])
     assert sizes["adamw"] == pytest.approx(1.0)
     assert sizes["openai_adam"] == pytest.approx(0.001**0.5 / 0.1, rel=1e-4)  # 0.316

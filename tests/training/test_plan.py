@@ -17,7 +17,7 @@ def test_linear_warm_up_and_cosine_are_optaxs():
     config = OptimizerConfig(learning_rate=3e-4, warmup_tokens=100, final_fraction=0.1, decay_tokens=900)
     theirs = optax.warmup_cosine_decay_schedule(0.0, 3e-4, warmup_steps=100, decay_steps=900, end_value=3e-5)
     tokens = np.arange(0, 1200)
-    np.testing.assert_allclose(learning_rate(config, tokens, 10**6), [float(theirs(t)) for t in tokens], atol=1e-9)
+    np.testing.assert_allclose(learning_rate(config, tokens, 10**6), np.array([theirs(t) for t in tokens]), atol=1e-9)
 
 
 def test_gpt1_warms_up_over_2000_updates_and_ends_at_zero():
