@@ -76,13 +76,13 @@ def attention_flops(pattern: Pattern, length: int, heads: int, head_width: int, 
 
 
 def attention_bytes(pattern: Pattern, length: int, heads: int, head_width: int, itemsize: int = 4) -> int:
-    """About the bytes that one sequence's forward pass holds: q, k, v, the output, and the float32 weights.
+    """About the bytes that one sequence's forward pass holds: twelve arrays as large as q, and the float32 weights.
 
-    Weights are counted as `block_attention` forms them, up to the number beyond which it forms a piece at a time. It
-    is a scale, not a bound: XLA's own figure for the compiled program is within a factor of two.
+    The twelve are q, k, v and the output, their transposed copies, windows and partial results; the weights are
+    those that `block_attention` forms at once. A scale, not a bound: XLA's own figure is within about a factor of 2.
     """
-    weights = min(computed_pairs(pattern, length), prefix_attention.STORED + band_attention.AT_ONCE)
-    return heads * (4 * length * head_width * itemsize + 4 * weights)
+    weights = min(computed_pairs(pattern, length), band_attention.AT_ONCE)
+    return heads * (12 * length * head_width * itemsize + 4 * weights)
 
 
 def matmul_parameters(config: ModelConfig) -> int:

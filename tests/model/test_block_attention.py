@@ -136,24 +136,22 @@ def dropped_weights(pattern, length, rate, key, heads=2):
 def test_dropout_keeps_each_probability_at_its_rate_and_scales_it(pattern, long, request):
     if long:
         request.getfixturevalue("pieces")
-    rate, length = 0.25, 96
+    rate, length = 0.25, 192
     dropped, plain = dropped_weights(pattern, length, rate, jax.random.key(1))
     mask = np.broadcast_to(pattern.mask(length), dropped.shape)
     assert (dropped[~mask] == 0).all()
     kept = (dropped != 0)[mask]
     np.testing.assert_allclose(dropped[mask][kept], (plain / (1 - rate))[mask][kept], rtol=1e-3)
     assert abs(kept.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / kept.size)
-    # Independent: heads, and neighbouring queries and keys, agree as often as chance has it.
-    by_chance = rate**2 + (1 - rate) ** 2
-    both = mask[0]
-    keep = dropped != 0
-    for a, b, valid in [
-        (keep[0], keep[1], both),
-        (keep[0, 1:], keep[0, :-1], both[1:] & both[:-1]),
-        (keep[0, 16:], keep[0, :-16], both[16:] & both[:-16]),
-        (keep[0, 16:, 16:], keep[0, :-16, :-16], both[16:, 16:] & both[:-16, :-16]),
-    ]:
-        agree = (a == b)[valid]
+    # Independent: across heads, and across queries and keys a block or a tile apart, drops agree as chance has it.
+    keep, allowed = dropped != 0, mask[0]
+    others = [(keep[0], keep[1], allowed)]
+    for n in (1, 16, 32, 64):
+        others.append((keep[0, n:], keep[0, :-n], allowed[n:] & allowed[:-n]))
+        others.append((keep[0, n:, n:], keep[0, :-n, :-n], allowed[n:, n:] & allowed[:-n, :-n]))
+    for one, other, valid in others:
+        agree = (one == other)[valid]
+        by_chance = rate**2 + (1 - rate) ** 2
         assert agree.size == 0 or abs(agree.mean() - by_chance) < 5 * 0.5 / np.sqrt(agree.size)
 
 

@@ -75,7 +75,6 @@ def test_bytes_are_those_of_xla_within_a_factor_of_two(pattern, length):
     memory = jax.jit(functools.partial(block_attention, pattern=pattern)).lower(x, x, x).compile().memory_analysis()
     assert memory is not None
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    print(pattern, length, held / attention_bytes(pattern, length, 2, 64))
     assert 0.5 < held / attention_bytes(pattern, length, 2, 64) < 2
 
 
