@@ -7,14 +7,16 @@
 
 from collections.abc import Callable
 
-from configs.gpt1 import gpt1
+from configs.gpt1 import gpt1, gpt1_books
 from configs.gpt2 import GPT2
 from configs.gpt3 import GPT3
 from configs.quickstart import quickstart
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import unknown
 
-_RECIPES: dict[str, Callable[[], RunConfig]] = {"quickstart": quickstart, "gpt1": gpt1, **GPT2, **GPT3}
+_RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "quickstart": quickstart, "gpt1": gpt1, "gpt1-books": gpt1_books, **GPT2, **GPT3,
+}  # fmt: skip
 
 
 def names() -> list[str]:

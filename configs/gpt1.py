@@ -30,3 +30,30 @@ def gpt1() -> RunConfig:
             sample_every_tokens=50_000 * batch, evaluation_tokens=4_000_000,
         ),
     )  # fmt: skip
+
+
+def gpt1_books() -> RunConfig:
+    """GPT-1 at a size that two CPU cores pre-train in about an hour: 6 layers of 256, 256 tokens of context.
+
+    For a folder of novels (--data-dir); `python -m experiments.clean_books` makes one of the public-domain
+    collections. Its width is a third of GPT-1's: weights start at std 0.04, and the rate is higher. It sees 10 million
+    tokens, less than an epoch of 180 novels, so there is no dropout. AdamW rather than OpenAI's form of it.
+    """
+    context, batch, steps = 256, 16 * 256, 2500
+    return RunConfig(
+        model=ModelConfig(
+            vocab_size=8192, context_length=context, n_layer=6, n_head=4, d_model=256,
+            norm="post", initialization="gpt1", initialization_std=0.04, matmul_dtype="bfloat16",
+            embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
+        ),
+        data=DataConfig(source="local", tokenizer="sentencepiece", packing="contiguous", validation_fraction=0.02),
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, b1=0.9, b2=0.99, weight_decay=0.01, clip_norm=1.0,
+            schedule="cosine", warmup_tokens=200 * batch, final_fraction=0.0,
+        ),
+        training=TrainingConfig(
+            train_tokens=steps * batch, batch_tokens=batch, evaluation_tokens=131_072,
+            evaluate_every_tokens=steps * batch // 10, checkpoint_every_tokens=steps * batch // 20,
+            sample_every_tokens=steps * batch // 5, sample_tokens=80,
+        ),
+    )  # fmt: skip
