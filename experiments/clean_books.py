@@ -51,7 +51,9 @@ def clean(folders: list[Path], out: Path) -> tuple[int, list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m experiments.clean_books", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.clean_books", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="where the .txt files are")
     parser.add_argument("out", type=Path, metavar="OUT", help="where they go")
     arguments = parser.parse_args()

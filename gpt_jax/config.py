@@ -273,8 +273,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def digest(config: Any) -> str:
-    """Sixteen hexadecimal digits that name this config: equal values, equal digest."""
-    text = json.dumps(to_dict(config), sort_keys=True)
+    """Sixteen hexadecimal digits that name this config: equal values, equal digest.
+
+    Only what differs from the defaults counts, so that a field added later leaves older digests as they are.
+    """
+    changed = {key: value for key, (_, value) in differences(type(config)(), config).items()}
+    text = json.dumps(changed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
