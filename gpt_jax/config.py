@@ -221,6 +221,23 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class MeshConfig:
+    """How devices divide the work: `data` x `fsdp` x `tensor` of them (parallel/sharding.py says what over which).
+
+    `data` none: as many as are left. The mesh decides where numbers are, not which: a run may go on with another one.
+    """
+
+    data: int | None = None
+    fsdp: int = 1
+    tensor: int = 1
+
+    def __post_init__(self):
+        for name in ("data", "fsdp", "tensor"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"mesh.{name}", value, "at least 1")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run."""
 
@@ -228,6 +245,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
 
     def __post_init__(self):
         context, batch = self.model.context_length, self.training.batch_tokens
@@ -283,9 +301,10 @@ def digest(config: Any) -> str:
 
 
 def differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, with both values."""
+    """Dotted keys whose values differ, with both values; but for the mesh, which decides no number."""
     a, b = flatten(to_dict(ours)), flatten(to_dict(theirs))
-    return {key: (a.get(key), b.get(key)) for key in sorted({*a, *b}) if a.get(key) != b.get(key)}
+    keys = sorted(key for key in {*a, *b} if not key.startswith("mesh."))
+    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
 
 
 def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:

@@ -1,0 +1,58 @@
+"""Several processes as one program: who they are, and who writes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import jax
+
+from gpt_jax.errors import InputError
+
+# Where a launcher says that there are several processes; jax.distributed reads the rest from the same place.
+LAUNCHERS = ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "TPU_WORKER_HOSTNAMES", "MEGASCALE_COORDINATOR_ADDRESS")
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """`coordinator` "HOST:PORT" of process 0, the number of processes, and which this is."""
+
+    coordinator: str
+    count: int
+    index: int
+
+
+def parse_hosts(text: str) -> Hosts:
+    """Reads "HOST:PORT,COUNT,INDEX". Raises `InputError`."""
+    coordinator, *numbers = text.split(",")
+    host, colon, port = coordinator.rpartition(":")
+    good = colon and host and port.isdigit() and len(numbers) == 2 and all(n.isdigit() for n in numbers)
+    if not good or not int(numbers[1]) < int(numbers[0]):
+        raise InputError(f"--hosts: {text!r} is not allowed: HOST:PORT,COUNT,INDEX with INDEX below COUNT, or auto")
+    return Hosts(coordinator, int(numbers[0]), int(numbers[1]))
+
+
+def initialize(hosts: str | None) -> None:
+    """Joins the other processes; before anything else asks JAX for devices. None: this process is alone.
+
+    "auto" takes everything from the launcher: SLURM, Open MPI, GKE and TPU pods are known to JAX. Raises
+    `InputError` when there is no such launcher, or the others do not come.
+    """
+    if hosts is None:
+        return
+    if jax.config.jax_platforms == "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        if hosts == "auto":
+            jax.distributed.initialize()
+        else:
+            given = parse_hosts(hosts)
+            jax.distributed.initialize(given.coordinator, given.count, given.index)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"--hosts: {hosts!r}: the processes did not come together: {reason}") from None
+
+
+def is_writer() -> bool:
+    """Whether this process writes the logs, pictures and results: one does."""
+    return jax.process_index() == 0

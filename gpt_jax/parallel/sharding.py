@@ -1,0 +1,77 @@
+"""What lies where: logical axes, the mesh axes they are split over, and the axes of every parameter by its name.
+
+    batch   the sequences of a micro-batch            over data and fsdp
+    width   of activations between blocks             over tensor
+    heads, mlp, vocab   inside a block, and the head  over tensor      (Megatron's columns and rows)
+    embed   the model width of a parameter            over fsdp        (ZeRO: gathered where it is used)
+    table   the width of an embedding's rows          over fsdp and tensor
+
+An axis that a mesh axis does not divide stays whole. `constrain` names an activation's axes where the model computes
+it, and does nothing outside a mesh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+
+RULES: dict[str, tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "width": ("tensor",),
+    "heads": ("tensor",),
+    "mlp": ("tensor",),
+    "vocab": ("tensor",),
+    "embed": ("fsdp",),
+    "table": ("fsdp", "tensor"),
+}
+
+# The end of a parameter's path, and its axes; a scan's axis of layers comes before them. Gains, biases of the model's
+# width and whatever else is not named are small, and whole on every device.
+PARAMETERS: dict[str, tuple[str | None, ...]] = {
+    "wte": (None, "table"),
+    "wpe": (None, "table"),
+    "lm_head": (None, "table"),
+    "qkv/kernel": ("embed", None, "heads", None),
+    "qkv/bias": (None, "heads", None),
+    "out/kernel": ("heads", None, "embed"),
+    "up/kernel": ("embed", "mlp"),
+    "up/bias": ("mlp",),
+    "down/kernel": ("mlp", "embed"),
+}
+
+
+def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | AbstractMesh) -> PartitionSpec:
+    """How an array of `shape` with these logical `axes` (its last ones) is split over `mesh`."""
+    spec: list[Any] = [None] * (len(shape) - len(axes))
+    for axis, size in zip(axes, shape[len(shape) - len(axes) :], strict=True):
+        over = tuple(name for name in RULES.get(axis or "", ()) if name in mesh.shape)
+        while over and size % math.prod(mesh.shape[name] for name in over):
+            over = over[:-1]
+        spec.append(over or None)
+    return PartitionSpec(*spec)
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+    """`x`, laid out over the mesh in use (`jax.set_mesh`) as its logical `axes` say."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh)) if mesh.shape else x
+
+
+def state_shardings(state: Any, mesh: Mesh) -> Any:
+    """A sharding for every array of a `TrainState`, or of parameters; moments lie where their parameters do."""
+
+    def sharding(path, leaf):
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+        axes = next((axes for end, axes in PARAMETERS.items() if f"/{name}".endswith(f"/{end}")), ())
+        return NamedSharding(mesh, partition(axes, leaf.shape, mesh))
+
+    return jax.tree_util.tree_map_with_path(sharding, state)
+
+
+def shaped(tree: Any, shardings: Any) -> Any:
+    """ShapeDtypeStructs of `tree` with `shardings`: what a compiler, or a checkpoint's reader, needs to know."""
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
