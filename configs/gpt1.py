@@ -36,10 +36,10 @@ def gpt1_books() -> RunConfig:
     """GPT-1 at a size that two CPU cores pre-train in about an hour: 6 layers of 256, 256 tokens of context.
 
     For a folder of novels (--data-dir); `python -m experiments.clean_books` makes one of the public-domain
-    collections. Its width is a third of GPT-1's: weights start at std 0.04, and the rate is higher. It sees 10 million
-    tokens, less than an epoch of 180 novels, so there is no dropout. AdamW rather than OpenAI's form of it.
+    collections. Its width is a third of GPT-1's: weights start at std 0.04, and the rate is higher. It sees 16
+    million tokens, half an epoch of 180 novels, so there is no dropout. AdamW rather than OpenAI's form of it.
     """
-    context, batch, steps = 256, 16 * 256, 2500
+    context, batch, steps = 256, 16 * 256, 4000
     return RunConfig(
         model=ModelConfig(
             vocab_size=8192, context_length=context, n_layer=6, n_head=4, d_model=256,
@@ -48,7 +48,7 @@ def gpt1_books() -> RunConfig:
         ),
         data=DataConfig(source="local", tokenizer="sentencepiece", packing="contiguous", validation_fraction=0.02),
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, b1=0.9, b2=0.99, weight_decay=0.01, clip_norm=1.0,
+            learning_rate=5e-4, b1=0.9, b2=0.999, weight_decay=0.01, clip_norm=1.0,
             schedule="cosine", warmup_tokens=200 * batch, final_fraction=0.0,
         ),
         training=TrainingConfig(
