@@ -39,8 +39,10 @@ class ModelConfig:
 
     `d_head` None means d_model / n_head, which must divide; `d_ff` None means 4 d_model.
     `attention` is tiled over the layers: `(Dense(), Banded(256))` alternates.
+    `architecture` "lstm" is the baseline of model/baselines.py: n_layer layers of d_ff units, no attention.
     """
 
+    architecture: Literal["transformer", "lstm"] = "transformer"
     vocab_size: int = 50257
     context_length: int = 1024  # tokens
     n_layer: int = 12
@@ -71,12 +73,14 @@ class ModelConfig:
     matmul_dtype: Literal["compute", "float32", "bfloat16"] = "compute"
     scan_layers: bool = False
     remat: Literal["none", "dots", "full"] = "none"
+    # Positions of each sequence whose logits exist at once in training; none: as many as fit a quarter of a GiB.
+    loss_chunk: int | None = None
 
     def __post_init__(self):
         _check_choices(self, "model")
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
             _require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        for name in ("d_head", "d_ff"):
+        for name in ("d_head", "d_ff", "loss_chunk"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"model.{name}", value, "at least 1, or none")
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
@@ -238,16 +242,79 @@ class MeshConfig:
 
 
 @dataclass(frozen=True)
+class FinetuningConfig:
+    """GPT-1's supervised fine-tuning (sections 3.2 and 4.1), which this run is if it has a `task`.
+
+    Defaults are the paper's. Adam is `optimizer`'s, whose own rate and schedule are not used here. Sizes are counted
+    in examples: a classification task has one sequence for each, similarity two, multiple choice one per answer.
+    """
+
+    task: str | None = None  # a task's name or folder (data/tasks.py); none: this run pre-trains
+    # A run folder, or one in Transformers' layout; several, with commas: the first that holds this run's model. None:
+    # from scratch.
+    weights: str | None = None
+    # What is taken from `weights`: the embeddings and the first n blocks; none: everything; -1: nothing, as the
+    # released code's n_transfer.
+    transfer_layers: int | None = None
+    # "all" (the paper), "head": W_y and the special tokens only (the founding note), "top:N": those and N blocks.
+    trainable: str = "all"
+    examples: int | None = None  # of the training set, drawn by the seed; none: all
+    max_length: int | None = None  # tokens of a sequence, special ones too; none: the longest's, or the context
+    epochs: int = 3
+    patience: int | None = None  # epochs without a better validation score before it stops; none: it runs to the end
+    batch_size: int = 32
+    learning_rate: float = 6.25e-5
+    # "linear": up over warmup_fraction of the updates, then down to 0. "released": warmup_linear of the released code,
+    # whose first update has rate 0.
+    schedule: Literal["linear", "released"] = "linear"
+    warmup_fraction: float = 0.002
+    auxiliary_weight: float = 0.5  # lambda in L3 = L2 + lambda L1
+    auxiliary: Literal["mean", "sum"] = "mean"  # over a sequence's tokens: the released code, and the paper's equation
+    # Rows that the auxiliary softmax is over: tokens and special tokens, or positions too, as the released code's.
+    auxiliary_rows: Literal["tokens", "positions"] = "tokens"
+    classifier_dropout: float = 0.1
+    regression: Literal["soft_labels", "mse"] = "soft_labels"
+
+    def __post_init__(self):
+        _check_choices(self, "finetuning")
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, f"finetuning.{name}", getattr(self, name), "at least 1")
+        for name in ("examples", "patience"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"finetuning.{name}", value, "at least 1, or none")
+        _require(
+            self.max_length is None or self.max_length >= 8, "finetuning.max_length", self.max_length,
+            "at least 8, or none",
+        )  # fmt: skip
+        _require(
+            self.transfer_layers is None or self.transfer_layers >= -1,
+            "finetuning.transfer_layers", self.transfer_layers, "at least -1 (nothing), or none (everything)",
+        )  # fmt: skip
+        kind, _, count = self.trainable.partition(":")
+        _require(
+            self.trainable in ("all", "head") or (kind == "top" and count.isascii() and count.isdigit()),
+            "finetuning.trainable", self.trainable, "all, head, or top:N for the top N blocks",
+        )  # fmt: skip
+        _require(self.learning_rate > 0, "finetuning.learning_rate", self.learning_rate, "more than 0")
+        _require(self.auxiliary_weight >= 0, "finetuning.auxiliary_weight", self.auxiliary_weight, "at least 0")
+        for name in ("warmup_fraction", "classifier_dropout"):
+            _require(0 <= getattr(self, name) < 1, f"finetuning.{name}", getattr(self, name), "0 <= value < 1")
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run."""
+    """Everything that decides a run: of pre-training, or of fine-tuning where `finetuning` has a task."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    finetuning: FinetuningConfig = field(default_factory=FinetuningConfig)
 
     def __post_init__(self):
+        if self.finetuning.task is not None:
+            return self._check_finetuning()
         context, batch = self.model.context_length, self.training.batch_tokens
         _require(
             batch % context == 0,
@@ -257,6 +324,30 @@ class RunConfig:
         _require(
             micro is None or (batch // context) % micro == 0,
             "training.micro_batch", micro, f"a divisor of the {batch // context} sequences of a batch",
+        )  # fmt: skip
+
+    def _check_finetuning(self) -> None:
+        unused = ("learning_rate", "schedule", "warmup_tokens", "decay_tokens", "final_fraction")
+        for name in unused:
+            value = getattr(self.optimizer, name)
+            _require(
+                value == getattr(OptimizerConfig, name), f"optimizer.{name}", value,
+                "fine-tuning has its own: finetuning.learning_rate, .schedule and .warmup_fraction",
+            )  # fmt: skip
+        length, context = self.finetuning.max_length, self.model.context_length
+        _require(
+            length is None or length <= context,
+            "finetuning.max_length", length, f"at most model.context_length = {context}",
+        )  # fmt: skip
+        layers, count = self.finetuning.transfer_layers, self.model.n_layer
+        _require(
+            layers is None or layers <= count,
+            "finetuning.transfer_layers", layers, f"at most model.n_layer = {count}",
+        )  # fmt: skip
+        top = self.finetuning.trainable.partition(":")[2]
+        _require(
+            not top or int(top) <= count, "finetuning.trainable", self.finetuning.trainable,
+            f"at most top:{count}, the blocks there are",
         )  # fmt: skip
 
 
