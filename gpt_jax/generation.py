@@ -13,8 +13,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
-from gpt_jax.model.cache import init_cache
-from gpt_jax.model.decoder import GPT
+from gpt_jax.model import init_cache, language_model
 from gpt_jax.model.layers_layout import unstack_layers
 
 
@@ -94,7 +93,7 @@ def _generate(
     key: jax.Array, stop_token: jax.Array,
 ) -> jax.Array:  # fmt: skip
     """All of it in one program: the prompts at once, then a token at a time. int32 `(B, N)`, -1 where none."""
-    model: Any = GPT(config)
+    model: Any = language_model(config)
     rows, variables = prompt_BT.shape[0], {"params": params}
     row_keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(rows))
 
@@ -106,11 +105,11 @@ def _generate(
         return jax.vmap(jax.random.categorical)(keys, logits_BV).astype(jnp.int32)
 
     hidden_BTM, head_VM, cache = model.apply(
-        variables, prompt_BT, init_cache(config, rows, slots), method=GPT.hidden
+        variables, prompt_BT, init_cache(config, rows, slots), method="hidden"
     )  # fmt: skip
     last_B = (prompt_BT >= 0).sum(axis=1) - 1
     last_B1M = jnp.take_along_axis(hidden_BTM, last_B[:, None, None], axis=1)
-    logits_BV = model.apply(variables, last_B1M, head_VM, method=GPT.logits)[:, 0]
+    logits_BV = model.apply(variables, last_B1M, head_VM, method="logits")[:, 0]
     token_B = draw(logits_BV, 0)
     out_BN = jnp.full((rows, slots), -1, jnp.int32).at[:, 0].set(token_B)
 

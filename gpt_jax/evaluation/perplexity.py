@@ -10,14 +10,14 @@ import jax
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.decoder import GPT
+from gpt_jax.model import language_model
 from gpt_jax.training import objectives
 
 
 @partial(jax.jit, static_argnums=0)
 def token_losses(config: ModelConfig, params, tokens_BT1: jax.Array) -> jax.Array:
     """`-log P` of each next token, nats, float32 `(B, T)`; 0 where the target is padding (below 0)."""
-    logits_BTV = GPT(config).apply({"params": params}, tokens_BT1[:, :-1])
+    logits_BTV = language_model(config).apply({"params": params}, tokens_BT1[:, :-1])
     return objectives.token_losses(logits_BTV, tokens_BT1[:, 1:])  # type: ignore[arg-type]
 
 

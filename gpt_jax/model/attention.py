@@ -17,6 +17,7 @@ from gpt_jax.model.cache import LayerCache
 from gpt_jax.model.kernels import choose, kernel_attention
 from gpt_jax.model.linear import Linear
 from gpt_jax.model.patterns import Pattern
+from gpt_jax.parallel.sharding import PARAMETERS, per_device, platform
 
 
 def attend(
@@ -39,9 +40,10 @@ def attend(
     if implementation == "kernel":
         rate = dropout_rate if dropout_key is not None else 0.0
         length, _, width = q_BTHD.shape[1:]
-        kernel = choose(pattern, jax.default_backend(), q_BTHD.dtype, width, length, rate)
+        kernel = choose(pattern, platform(), q_BTHD.dtype, width, length, rate)
         if kernel != "jnp":
-            return kernel_attention(q_BTHD, k_BTHD, v_BTHD, pattern, kernel)
+            run = lambda q, k, v: kernel_attention(q, k, v, pattern, kernel)  # noqa: E731
+            return per_device(run, ("batch", None, "heads", None))(q_BTHD, k_BTHD, v_BTHD)
     if implementation != "mask":
         return block_attention(q_BTHD, k_BTHD, v_BTHD, pattern, dropout_rate=dropout_rate, dropout_key=dropout_key)
     positions = jnp.arange(q_BTHD.shape[1])
@@ -94,7 +96,8 @@ class SelfAttention(nn.Module):
     ) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
         heads = (c.n_head, c.head_width)
-        q_BTHD, k_BTHD, v_BTHD = jnp.moveaxis(Linear(c, (3, *heads), name="qkv")(x_BTM), 2, 0)
+        qkv_BT3HD = Linear(c, (3, *heads), axes=PARAMETERS["qkv/kernel"], name="qkv")(x_BTM)
+        q_BTHD, k_BTHD, v_BTHD = jnp.moveaxis(qkv_BT3HD, 2, 0)
         if cache is None or cache.fresh:
             dropping = c.attention_dropout > 0 and not deterministic
             out_BTHD = attend(
@@ -110,4 +113,5 @@ class SelfAttention(nn.Module):
             # A padding query (position -1) may attend nothing; its output is unused, but must not be NaN.
             mask_BTS |= (positions_BT < 0)[:, :, None]
             out_BTHD = masked_attention(q_BTHD, k_BSHD, v_BSHD, mask_BTS)
-        return Linear(c, (c.d_model,), inputs=2, residual=True, name="out")(out_BTHD), cache
+        project = Linear(c, (c.d_model,), inputs=2, residual=True, axes=PARAMETERS["out/kernel"], name="out")
+        return project(out_BTHD), cache

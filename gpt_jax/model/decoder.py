@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.attention import SelfAttention
 from gpt_jax.model.cache import Cache, LayerCache
-from gpt_jax.model.linear import Linear, matmul, matmul_dtype
+from gpt_jax.model.linear import Linear, contract, matmul_dtype
 from gpt_jax.model.patterns import Pattern
+from gpt_jax.parallel.sharding import PARAMETERS, constrain
 
 REMAT_POLICIES = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
 
@@ -37,8 +38,10 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x_BTM: jax.Array) -> jax.Array:
-        x_BTF = nn.gelu(Linear(self.config, (self.config.mlp_width,), name="up")(x_BTM), approximate=True)
-        return Linear(self.config, (self.config.d_model,), residual=True, name="down")(x_BTF)
+        c = self.config
+        x_BTF = Linear(c, (c.mlp_width,), axes=PARAMETERS["up/kernel"], name="up")(x_BTM)
+        x_BTF = nn.gelu(x_BTF, approximate=True)
+        return Linear(c, (c.d_model,), residual=True, axes=PARAMETERS["down/kernel"], name="down")(x_BTF)
 
 
 class Block(nn.Module):
@@ -58,13 +61,14 @@ class Block(nn.Module):
         attention, mlp = SelfAttention(c, self.pattern, name="attention"), Mlp(c, name="mlp")
         ln_1, ln_2 = layer_norm(c, "ln_1"), layer_norm(c, "ln_2")
         dropout = nn.Dropout(c.residual_dropout, deterministic=deterministic)
+        split = lambda x: constrain(x, "batch", "time", None)  # the residual stream  # noqa: E731
         if c.norm == "post":
             out_BTM, cache = attention(x_BTM, cache, positions_BT, deterministic=deterministic)
-            x_BTM = ln_1(x_BTM + dropout(out_BTM))
-            return ln_2(x_BTM + dropout(mlp(x_BTM))), cache
+            x_BTM = split(ln_1(x_BTM + dropout(out_BTM)))
+            return split(ln_2(x_BTM + dropout(mlp(x_BTM)))), cache
         out_BTM, cache = attention(ln_1(x_BTM), cache, positions_BT, deterministic=deterministic)
-        x_BTM = x_BTM + dropout(out_BTM)
-        return x_BTM + dropout(mlp(ln_2(x_BTM))), cache
+        x_BTM = split(x_BTM + dropout(out_BTM))
+        return split(x_BTM + dropout(mlp(ln_2(x_BTM)))), cache
 
 
 class Period(nn.Module):
@@ -89,7 +93,7 @@ def remat(module: type[nn.Module], config: ModelConfig) -> Any:
     """`module`, recomputed in the backward pass as config.remat says: "none", all but "dots", or in "full"."""
     if config.remat == "none":
         return module
-    return nn.remat(module, policy=REMAT_POLICIES[config.remat], static_argnums=(4,), prevent_cse=False)
+    return nn.remat(module, policy=REMAT_POLICIES[config.remat], static_argnums=(4,), prevent_cse=True)
 
 
 class GPT(nn.Module):
@@ -147,12 +151,15 @@ class GPT(nn.Module):
             wte_VM, wpe_CM = (self.dropout(w, deterministic=deterministic) for w in (wte_VM, wpe_CM))
         positions_BT = None
         if cache is None:
-            h_BTM = wte_VM[jnp.maximum(tokens_BT, 0)] + wpe_CM[: tokens_BT.shape[1]]
+            position_TM = wpe_CM[: tokens_BT.shape[1]]
         else:
             reached_BT = cache.length_B[:, None] + jnp.arange(tokens_BT.shape[1])
             positions_BT = jnp.where(tokens_BT >= 0, reached_BT, -1)
-            h_BTM = wte_VM[jnp.maximum(tokens_BT, 0)] + wpe_CM[reached_BT]
-        h_BTM = h_BTM.astype(dtype)
+            position_TM = wpe_CM[reached_BT]
+        # Over a mesh, each device looks all tokens up in its columns of the table: the table and its gradient stay
+        # split, and only activations travel.
+        h_BTM = constrain(wte_VM[jnp.maximum(tokens_BT, 0)] + position_TM, "replica", None, "table")
+        h_BTM = constrain(constrain(h_BTM.astype(dtype), "batch", None, "width"), "batch", "time", None)
         if c.embedding_dropout_target == "activations":
             h_BTM = self.dropout(h_BTM, deterministic=deterministic)
 
@@ -172,7 +179,7 @@ class GPT(nn.Module):
 
     def logits(self, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
         """`h W_e^T`, accumulated in float32."""
-        return matmul(h_BTM, head_VM, 1, matmul_dtype(self.config), True)
+        return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(self.config))
 
 
 def parameter_count(config: ModelConfig) -> int:

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.parallel.sharding import constrain
+
+Axes = tuple[str | None, ...]
 
 
 def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int, residual: bool):
@@ -30,35 +33,54 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
     return nn.initializers.normal(std)
 
 
-def contract(a: jax.Array, b: jax.Array, a_axes: range, b_axes: range, dtype: jnp.dtype) -> jax.Array:
-    """`a` and `b`, as `dtype`, summed over the paired axes in float32."""
+def contract(
+    a: jax.Array, b: jax.Array, a_axes: range, b_axes: range, dtype: jnp.dtype, out: jnp.dtype | type = jnp.float32
+) -> jax.Array:
+    """`a` and `b`, as `dtype`, summed over the paired axes in float32; the sums as `out`."""
     dimensions = (tuple(a_axes), tuple(b_axes)), ((), ())
-    return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32)
+    return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=out)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def matmul(x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, transposed: bool = False) -> jax.Array:
-    """Sums over the last `inputs` axes of `x` and the first (`transposed`: the last) of `w`; float32 `(..., outputs)`.
+def matmul(x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes = ()) -> jax.Array:
+    """Sums over the last `inputs` axes of `x` and the first of `w`: `(..., outputs)` in x's dtype.
 
     Forward and backward, operands are rounded to `dtype` and sums are float32. (JAX's own transpose of such a
     product would leave the cotangent, and with it both backward products, in float32.)
+
+    Over a mesh, `axes` are w's logical ones, and those of `x` and of the result follow from them. What only storage
+    splits, a parameter's "embed" and an activation's "width", is gathered for a product, after rounding; each result
+    is summed straight into its split form.
     """
-    w_axes = range(w.ndim - inputs, w.ndim) if transposed else range(inputs)
-    return contract(x, w, range(x.ndim - inputs, x.ndim), w_axes, dtype)
+    x_axes, y_axes = _activations(axes, inputs)
+    out, contracted = x.dtype, range(x.ndim - inputs, x.ndim)
+    x, w = constrain(x.astype(dtype), *_whole(x_axes)), constrain(w.astype(dtype), *_whole(axes))
+    return constrain(contract(x, w, contracted, range(inputs), dtype, out), *y_axes)
 
 
-def _matmul_forward(x, w, inputs, dtype, transposed):
-    return matmul(x, w, inputs, dtype, transposed), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
+def _whole(axes: Axes) -> Axes:
+    return tuple(None if axis in ("embed", "time") else axis for axis in axes)
 
 
-def _matmul_backward(inputs, dtype, transposed, saved, g):
+def _activations(axes: Axes, inputs: int) -> tuple[Axes, Axes]:
+    """The logical axes of x and of the result, for a weight of `axes`."""
+    stream: Axes = ("batch", "time", None)
+    x_axes = stream if axes[:1] == ("embed",) else ("batch", None, *axes[:inputs])
+    return (x_axes, stream if axes[-1:] == ("embed",) else ("batch", None, *axes[inputs:])) if axes else ((), ())
+
+
+def _matmul_forward(x, w, inputs, dtype, axes):
+    return matmul(x, w, inputs, dtype, axes), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
+
+
+def _matmul_backward(inputs, dtype, axes, saved, g):
     x, w, like = saved
-    batch, outputs = x.ndim - inputs, w.ndim - inputs
-    w_outputs = range(outputs) if transposed else range(inputs, w.ndim)
-    dx = contract(g, w, range(batch, g.ndim), w_outputs, dtype)
-    first, second = (g, x) if transposed else (x, g)
-    dw = contract(first, second, range(batch), range(batch), dtype)
-    return dx.astype(like.dtype), dw.astype(w.dtype)
+    batch = x.ndim - inputs
+    x_axes, y_axes = _activations(axes, inputs)
+    g, w_whole = constrain(g.astype(dtype), *_whole(y_axes)), constrain(w.astype(dtype), *_whole(axes))
+    dx = constrain(contract(g, w_whole, range(batch, g.ndim), range(inputs, w.ndim), dtype, like.dtype), *x_axes)
+    dw = contract(constrain(x, *_whole(x_axes)), g, range(batch), range(batch), dtype)
+    return dx, constrain(dw.astype(w.dtype), *axes)
 
 
 matmul.defvjp(_matmul_forward, _matmul_backward)
@@ -73,13 +95,14 @@ class Linear(nn.Module):
     """`(..., *inputs)` -> `(..., *features)`: contracts the last `inputs` axes with the kernel's first.
 
     The product has operands in config.matmul_dtype, the result is in config.compute_dtype; the parameters are held
-    in config.param_dtype.
+    in config.param_dtype. `axes` are the kernel's logical ones, for a mesh.
     """
 
     config: ModelConfig
     features: tuple[int, ...]
     inputs: int = 1
     residual: bool = False
+    axes: Axes = ()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -90,5 +113,5 @@ class Linear(nn.Module):
         )
         bias: jax.Array = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
         dtype = jnp.dtype(c.compute_dtype)
-        y: jax.Array = matmul(x, kernel, self.inputs, matmul_dtype(c))
-        return y.astype(dtype) + bias.astype(dtype)
+        y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes)
+        return y + bias.astype(dtype)

@@ -40,7 +40,7 @@ def initialize(hosts: str | None) -> None:
     """
     if hosts is None:
         return
-    if jax.config.jax_platforms == "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         if hosts == "auto":

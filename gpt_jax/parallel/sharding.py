@@ -5,6 +5,7 @@
     heads, mlp, vocab   inside a block, and the head  over tensor      (Megatron's columns and rows)
     embed   the model width of a parameter            over fsdp        (ZeRO: gathered where it is used)
     table   the width of an embedding's rows          over fsdp and tensor
+    replica the batch where a table is looked up      over data
 
 An axis that a mesh axis does not divide stays whole. `constrain` names an activation's axes where the model computes
 it, and does nothing outside a mesh.
@@ -13,7 +14,7 @@ it, and does nothing outside a mesh.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -21,12 +22,14 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 RULES: dict[str, tuple[str, ...]] = {
     "batch": ("data", "fsdp"),
+    "time": ("tensor",),
     "width": ("tensor",),
     "heads": ("tensor",),
     "mlp": ("tensor",),
     "vocab": ("tensor",),
     "embed": ("fsdp",),
     "table": ("fsdp", "tensor"),
+    "replica": ("data",),
 }
 
 # The end of a parameter's path, and its axes; a scan's axis of layers comes before them. Gains, biases of the model's
@@ -56,9 +59,29 @@ def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | Abs
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x`, laid out over the mesh in use (`jax.set_mesh`) as its logical `axes` say."""
+    """`x`, laid out over the mesh in use (`jax.set_mesh`) as its logical `axes` say; none: as it is."""
     mesh = jax.sharding.get_abstract_mesh()
-    return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh)) if mesh.shape else x
+    return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh)) if mesh.shape and axes else x
+
+
+def per_device(function: Callable[..., jax.Array], axes: Sequence[str | None]) -> Callable[..., jax.Array]:
+    """`function` of arrays that all have these logical `axes`, on each device's part of them: for kernels, which the
+    partitioner cannot see into. Outside a mesh, `function` itself."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.shape:
+        return function
+
+    def run(*arrays: jax.Array) -> jax.Array:
+        spec = partition(axes, arrays[0].shape, mesh)
+        return jax.shard_map(function, in_specs=spec, out_specs=spec, check_vma=False)(*arrays)
+
+    return run
+
+
+def platform() -> str:
+    """The platform of the mesh in use, which may be compiled for from elsewhere; else this process's own."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.default_backend() if device is None else device.platform
 
 
 def state_shardings(state: Any, mesh: Mesh) -> Any:

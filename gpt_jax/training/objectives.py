@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.decoder import GPT
+from gpt_jax.model import language_model
+from gpt_jax.model.linear import contract, matmul_dtype
+from gpt_jax.parallel.sharding import constrain
+
+LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a GiB
 
 
 @jax.custom_vjp
@@ -41,6 +49,84 @@ def _backward(saved, g_BT):
 token_losses.defvjp(_forward, _backward)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def cross_entropy(
+    h_BTM: jax.Array, head_VM: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array, dtype: jnp.dtype, chunk: int
+) -> jax.Array:
+    """`sum of weight * -log softmax(h W^T)[target]` in nats, a float32 scalar, without holding all logits at once.
+
+    `chunk` positions of every sequence at a time have logits. Where a gradient is wanted it is formed with them, in
+    the same pass: nothing is computed twice, and what is kept is as large as `h` and `W`. Products have operands in
+    `dtype` and float32 sums. Targets with weight 0 may be anything.
+    """
+    return _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=False)[0]
+
+
+def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient: bool) -> tuple[Any, Any, Any]:
+    """The loss, and its gradients by `h` (in h's dtype) and `W` (float32), or zeros where none are wanted."""
+    size = head_VM.shape[0]
+    rows = size if jax.sharding.get_abstract_mesh().empty else -(-size // 128) * 128  # so that a mesh divides them
+    w_VM = jnp.pad(head_VM.astype(dtype), ((0, rows - size), (0, 0)))
+    for axes in ((None, "table"), ("vocab", "embed"), ("vocab", None)):  # columns to rows, then whole rows
+        w_VM = constrain(w_VM, *axes)
+
+    def part(total, x):
+        h_BTM, targets_BT, weights_BT = x
+        h_BTM = constrain(h_BTM, "batch", None, None)
+        logits_BTV = contract(h_BTM, w_VM, range(2, 3), range(1, 2), dtype)
+        if rows > size:
+            logits_BTV = jnp.where(jnp.arange(rows) < size, logits_BTV, -jnp.inf)
+        logits_BTV = constrain(logits_BTV, "batch", None, "vocab")
+        log_z_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
+        is_target_BTV = jnp.arange(rows) == targets_BT[..., None]
+        nats_BT = log_z_BT - jnp.where(is_target_BTV, logits_BTV, 0).sum(-1)
+        loss, dw_VM = total
+        loss += (nats_BT * weights_BT).sum()
+        if not with_gradient:
+            return (loss, dw_VM), jnp.zeros(())
+        g_BTV = (jnp.exp(logits_BTV - log_z_BT[..., None]) - is_target_BTV) * weights_BT[..., None]
+        dh_BTM = contract(g_BTV, w_VM, range(2, 3), range(1), dtype, h_BTM.dtype)
+        dw_VM += constrain(contract(g_BTV, h_BTM, range(2), range(2), dtype), "vocab", "embed")
+        return (loss, dw_VM), constrain(dh_BTM, "batch", None, "width")
+
+    dw_VM = constrain(jnp.zeros(w_VM.shape, jnp.float32), "vocab", "embed") if with_gradient else jnp.zeros(())
+    total = jnp.zeros(()), dw_VM
+    if chunk >= h_BTM.shape[1]:
+        (loss, dw_VM), dh_BTM = part(total, (h_BTM, targets_BT, weights_BT))
+    else:
+        length, count = h_BTM.shape[1], -(-h_BTM.shape[1] // chunk)
+
+        def split(x):  # (B, T, ...) -> (count, B, chunk, ...)
+            x = jnp.pad(x, [(0, 0), (0, count * chunk - length)] + [(0, 0)] * (x.ndim - 2))
+            return jnp.moveaxis(x.reshape(x.shape[0], count, chunk, *x.shape[2:]), 1, 0)
+
+        (loss, dw_VM), dh = jax.lax.scan(part, total, (split(h_BTM), split(targets_BT), split(weights_BT)))
+        dh_BTM = jnp.moveaxis(dh, 0, 1).reshape(h_BTM.shape[0], -1, h_BTM.shape[2])[:, :length] if with_gradient else dh
+    return loss, dh_BTM, dw_VM[:size] if with_gradient else dw_VM
+
+
+def _cross_entropy_forward(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk):
+    loss, dh_BTM, dw_VM = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=True)
+    return loss, (dh_BTM, dw_VM.astype(head_VM.dtype))
+
+
+def _cross_entropy_backward(dtype, chunk, saved, g):
+    dh_BTM, dw_VM = saved
+    return (dh_BTM * g).astype(dh_BTM.dtype), (dw_VM * g).astype(dw_VM.dtype), None, None
+
+
+cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+
+
+def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
+    """Positions of each sequence whose logits exist at once: `config.loss_chunk`, or so many that the logits of one
+    device stay below a quarter of a GiB."""
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = math.prod(mesh.shape.values()) if mesh.shape else 1
+    most = config.loss_chunk or max(1, LOGITS * devices // (batch * config.vocab_size))
+    return -(-length // -(-length // most))  # chunks of equal size, but for the last
+
+
 def language_model_loss(
     config: ModelConfig, params, tokens_BT1: jax.Array, dropout_key: jax.Array | None = None
 ) -> jax.Array:
@@ -50,7 +136,10 @@ def language_model_loss(
     is on when a key is given.
     """
     rngs = None if dropout_key is None else {"dropout": dropout_key}
-    logits_BTV = GPT(config).apply(
-        {"params": params}, tokens_BT1[:, :-1], deterministic=dropout_key is None, rngs=rngs
+    h_BTM, head_VM, _ = language_model(config).apply(  # type: ignore[misc]
+        {"params": params}, tokens_BT1[:, :-1], deterministic=dropout_key is None, rngs=rngs, method="hidden"
     )  # fmt: skip
-    return token_losses(logits_BTV, tokens_BT1[:, 1:]).sum()  # type: ignore[arg-type]
+    targets_BT = tokens_BT1[:, 1:]
+    weights_BT = (targets_BT >= 0).astype(jnp.float32)
+    chunk = loss_chunk(config, *targets_BT.shape)
+    return cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, matmul_dtype(config), chunk)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import RunConfig
-from gpt_jax.model.decoder import GPT
+from gpt_jax.model import language_model
 from gpt_jax.training.optimizer import make_optimizer
 
 INITIALIZATION, DROPOUT, SAMPLING = range(3)  # the purposes that a seed's key is folded with
@@ -33,5 +33,5 @@ def init_state(config: RunConfig, seed: int | jax.Array | None = None) -> TrainS
     """A state at step 0; `seed` defaults to the config's, and may be traced."""
     seed = config.training.seed if seed is None else seed
     tokens_BT = jnp.zeros((1, 1), jnp.int32)
-    params = GPT(config.model).init(purpose_key(seed, INITIALIZATION), tokens_BT)["params"]
+    params = language_model(config.model).init(purpose_key(seed, INITIALIZATION), tokens_BT)["params"]
     return TrainState(jnp.zeros((), jnp.int32), params, make_optimizer(config.optimizer).init(params))

@@ -1,0 +1,206 @@
+"""The "traditional networks" of the claims: an LSTM language model, and bag-of-words.
+
+Axes: B batch, T time, M model width, U units, V vocabulary.
+
+GPT-1's Table 5 compares the decoder with "a single layer 2048 unit LSTM" that is pre-trained and fine-tuned alike; the
+paper says no more about it. Here d_model is the width of the embedding, n_layer the layers, and d_ff (None: 4 d_model)
+the units of each; d_model = 512 and n_layer = 1 are the paper's 2,048.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gpt_jax.config import ModelConfig
+from gpt_jax.model.linear import Linear, contract, matmul, matmul_dtype
+
+if TYPE_CHECKING:
+    from gpt_jax.data.tasks import Example, Task
+
+
+@flax.struct.dataclass
+class Carry:
+    """What decoding carries from token to token: `layers` holds (c, h) of each layer, float32 `(B, U)`.
+
+    `length_B` counts the tokens of each row.
+    """
+
+    length_B: jax.Array
+    layers: tuple[tuple[jax.Array, jax.Array], ...]
+
+
+def init_carry(config: ModelConfig, batch_size: int) -> Carry:
+    """The carry before the first token: zeros."""
+    zeros_BU = jnp.zeros((batch_size, config.mlp_width), jnp.float32)
+    return Carry(jnp.zeros(batch_size, jnp.int32), ((zeros_BU, zeros_BU),) * config.n_layer)
+
+
+class LSTMLayer(nn.Module):
+    """One layer of LSTM (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
+
+    `i, f, o = sigmoid(.), g = tanh(.)` of `x W + h R + b`; `c = f c + i g`; `h = o tanh(c)`. The forget gate's bias
+    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. The output is projected to the model
+    width, which the tied output matrix needs.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self, x_BTM: jax.Array, carry: tuple[jax.Array, jax.Array], real_BT: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        c, units = self.config, self.config.mlp_width
+        gates_BT4U = Linear(c, (4, units), name="input")(x_BTM)
+        std = nn.initializers.normal(c.initialization_std)
+        recurrent_U4U = self.param("recurrent", std, (units, 4, units), jnp.dtype(c.param_dtype))
+        forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
+        dtype = matmul_dtype(c)
+
+        def step(carry, x):
+            c_BU, h_BU = carry
+            gates_B4U, real_B = x
+            gates_B4U = gates_B4U + matmul(h_BU, recurrent_U4U, 1, dtype)
+            i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
+            new_BU = jax.nn.sigmoid(f_BU + forget_U) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
+            out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
+            keep_B1 = real_B[:, None]
+            return (jnp.where(keep_B1, new_BU, c_BU), jnp.where(keep_B1, out_BU, h_BU)), out_BU
+
+        by_time = (jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0), real_BT.T)
+        carry, out_TBU = jax.lax.scan(step, carry, by_time)
+        out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)
+        return Linear(c, (c.d_model,), name="output")(out_BTU), carry
+
+
+class LSTM(nn.Module):
+    """Logits for every next token, by layers of LSTM; the interface is `GPT`'s.
+
+    `apply({"params": params}, tokens_BT)` -> float32 `(B, T, V)`, and with `cache=init_carry(...)` `(logits, carry)`.
+    A token below 0 is padding: it may only stand at the end of a row, and leaves the carry as it is. There are no
+    positions. The rates are embedding_dropout, on the embedding, and residual_dropout, on each layer's output.
+    """
+
+    config: ModelConfig
+
+    def setup(self):
+        c, dtype = self.config, jnp.dtype(self.config.param_dtype)
+        normal = nn.initializers.normal(c.initialization_std)
+        self.wte = self.param("wte", normal, (c.vocab_size, c.d_model), dtype)
+        if not c.tie_embeddings:
+            self.lm_head = self.param("lm_head", normal, (c.vocab_size, c.d_model), dtype)
+        self.block = [LSTMLayer(c) for _ in range(c.n_layer)]
+        self.embedding_dropout = nn.Dropout(c.embedding_dropout)
+        self.residual_dropout = nn.Dropout(c.residual_dropout)
+
+    def __call__(
+        self, tokens_BT: jax.Array, cache: Carry | None = None, *, deterministic: bool = True
+    ) -> jax.Array | tuple[jax.Array, Carry]:
+        h_BTM, head_VM, new_cache = self.hidden(tokens_BT, cache, deterministic=deterministic)
+        logits_BTV = self.logits(h_BTM, head_VM)
+        return logits_BTV if new_cache is None else (logits_BTV, new_cache)
+
+    def hidden(
+        self, tokens_BT: jax.Array, cache: Carry | None = None, *, deterministic: bool = True
+    ) -> tuple[jax.Array, jax.Array, Carry | None]:
+        """The last layer's output `(B, T, M)`, the output matrix `(V, M)`, and the carry."""
+        c, dtype = self.config, jnp.dtype(self.config.compute_dtype)
+        if tokens_BT.shape[1] > c.context_length:
+            raise ValueError(f"{tokens_BT.shape[1]} tokens do not fit the context of {c.context_length}")
+        carry = init_carry(c, tokens_BT.shape[0]) if cache is None else cache
+        h_BTM = self.wte[jnp.maximum(tokens_BT, 0)].astype(dtype)
+        h_BTM = self.embedding_dropout(h_BTM, deterministic=deterministic)
+        layers = []
+        for block, state in zip(self.block, carry.layers, strict=True):
+            h_BTM, state = block(h_BTM, state, tokens_BT >= 0)
+            h_BTM = self.residual_dropout(h_BTM, deterministic=deterministic)
+            layers.append(state)
+        if cache is not None:
+            cache = Carry(cache.length_B + (tokens_BT >= 0).sum(axis=1, dtype=jnp.int32), tuple(layers))
+        return h_BTM, self.wte if c.tie_embeddings else self.lm_head, cache
+
+    def logits(self, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
+        """`h W_e^T`, accumulated in float32."""
+        return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(self.config))
+
+
+class BagOfWords:
+    """A linear model on token counts, with the interface of a fine-tuned model (finetuning/classifier.py).
+
+    Features of one text: counts of its words and punctuation, lower-cased, in n-grams of 1 to `ngrams`. Of a pair: both
+    texts' counts, what they share (the least of both), and the absolute difference. Of an answer: its counts, and what
+    it shares with context and question; answers are scored one by one and compared. Logistic regression, or ridge
+    regression for real labels, both scikit-learn's with their default strength of 1.
+    """
+
+    def __init__(self, task: Task, ngrams: int = 1):
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        self.task = task
+        self._counts = CountVectorizer(ngram_range=(1, ngrams), token_pattern=r"\w+|[^\w\s]")
+        self._model: Any = None
+
+    def fit(self, examples: Sequence[Example]) -> BagOfWords:
+        """Learns from labelled `examples`; returns itself."""
+        from sklearn.dummy import DummyClassifier
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        self._counts.fit(text for example in examples for text in example.texts)
+        labels = np.asarray([example.label for example in examples])
+        if self.task.shape == "multiple_choice":
+            labels = np.concatenate([np.arange(len(e.texts) - 2) == e.label for e in examples])
+        one_class = self.task.regression is None and len(np.unique(labels)) == 1
+        self._model = Ridge() if self.task.regression else LogisticRegression(max_iter=1000)
+        self._model = (DummyClassifier() if one_class else self._model).fit(self._features(examples), labels)
+        return self
+
+    def predict(self, examples: Sequence[Example]) -> np.ndarray:
+        """Probabilities, float64 `(N, K)` over labels or answers (0 where there is no answer); or values `(N,)`."""
+        features = self._features(examples)
+        if self.task.regression:
+            return self._model.predict(features).astype(np.float64)
+        found = self._model.predict_proba(features)
+        if self.task.shape == "multiple_choice":
+            right = found[:, list(self._model.classes_).index(True)] if True in self._model.classes_ else found[:, 0]
+            counts = [len(e.texts) - 2 for e in examples]
+            out_NK, start = np.zeros((len(examples), max(counts, default=0))), 0
+            for row, count in zip(out_NK, counts, strict=True):
+                row[:count] = right[start : start + count] / right[start : start + count].sum()
+                start += count
+            return out_NK
+        out_NK = np.zeros((len(examples), len(self.task.labels)))
+        out_NK[:, self._model.classes_] = found
+        return out_NK
+
+    def _features(self, examples: Sequence[Example]) -> Any:
+        """Sparse features: a row per example, or per answer."""
+        from scipy.sparse import hstack
+
+        if self.task.shape == "multiple_choice":
+            asked = self._counts.transform(" ".join(e.texts[:2]) for e in examples for _ in e.texts[2:])
+            answers = self._counts.transform(answer for e in examples for answer in e.texts[2:])
+            return hstack([answers, answers.minimum(asked)]).tocsr()
+        first = self._counts.transform(e.texts[0] for e in examples)
+        if self.task.shape == "classification":
+            return first
+        second = self._counts.transform(e.texts[1] for e in examples)
+        return hstack([first, second, first.minimum(second), abs(first - second)]).tocsr()
+
+
+def majority(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> np.ndarray:
+    """What ignores the text predicts, in `BagOfWords.predict`'s form: the labels' shares in `train`, or their mean.
+
+    For multiple choice, the shares of the answers' places.
+    """
+    labels = [example.label for example in train]
+    if task.regression:
+        return np.full(len(examples), np.mean(np.asarray(labels, np.float64)))
+    size = max(len(e.texts) - 2 for e in examples) if task.shape == "multiple_choice" else len(task.labels)
+    shares_K = np.bincount(np.asarray(labels, np.int64), minlength=size)[:size] / len(labels)
+    return np.tile(shares_K, (len(examples), 1))
