@@ -169,8 +169,15 @@ def _data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where local text is")
 
 
+def _model_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR",
+        help="a run folder (runs/EXPERIMENT/ARM/seed-N), or a weights folder (config.json and model.safetensors)",
+    )  # fmt: skip
+
+
 def _sample(parser: argparse.ArgumentParser) -> None:
-    _folder(parser)
+    _model_folder(parser)
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the text starts with")
     parser.add_argument("--tokens", type=whole(1), metavar="N", help="how many to write (200, or what fits)")
     parser.add_argument("--temperature", type=number(0), default=0.8, metavar="T", help="0 is greedy (0.8)")

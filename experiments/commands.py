@@ -167,11 +167,11 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def sample(arguments: argparse.Namespace) -> int:
-    """Prints text by the model of a run folder."""
+    """Prints text by the model of a run folder or a weights folder."""
     from experiments.weights import write_text
 
     texts = write_text(
-        run_folder(arguments.folder), arguments.prompt, tokens=arguments.tokens, temperature=arguments.temperature,
+        arguments.folder, arguments.prompt, tokens=arguments.tokens, temperature=arguments.temperature,
         top_k=arguments.top_k, top_p=arguments.top_p, seed=arguments.seed, samples=arguments.samples,
         report=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,20 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
 
     def restore(
-        self, like: Any, report: Callable[[str], None] = lambda line: None, discard: bool = True
+        self,
+        like: Any,
+        report: Callable[[str], None] = lambda line: None,
+        discard: bool = True,
+        steps: Sequence[int] | None = None,
     ) -> tuple[Any, dict[str, Any]] | None:
         """The newest whole state shaped as `like` (arrays or ShapeDtypeStructs), and its meta; None if there is none.
 
-        A step that cannot be read is named through `report` and passed over for the one before it; `discard`
-        removes it, so that it can be written again. Raises `InputError` when steps exist and none can be read.
+        `steps` None means all there are. A step that cannot be read is named through `report` and passed over for the
+        one before it; `discard` removes it, so that it can be written again. Raises `InputError` when steps exist and
+        none can be read.
         """
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        for step in reversed(self.steps()):
+        for step in reversed(self.steps() if steps is None else sorted(steps)):
             items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
             try:
                 restored = self._manager.restore(step, args=items)

@@ -57,7 +57,7 @@ def wrong(capsys, *argv: str) -> str:
         (["run", "quickstart", "--out", "/dev/null"], "--out: '/dev/null' is not allowed"),
         (["run", "quickstart", "--out", "/dev/null/runs"], "--out: '/dev/null/runs' is not allowed"),
         (["resume", "no/such/run"], "no/such/run is not a run folder"),
-        (["sample", "no/such/run", "--prompt", "a"], "no/such/run is not a run folder"),
+        (["sample", "no/such/run", "--prompt", "a"], "no/such/run is neither a run folder nor a weights folder"),
         (["sample", "no/such/run"], "--prompt"),
         (["sample", ".", "--prompt", "a", "--temperature", "-1"], "--temperature: '-1' is not allowed"),
         (["sample", ".", "--prompt", "a", "--temperature", "nan"], "--temperature: 'nan' is not allowed"),
