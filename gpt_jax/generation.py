@@ -15,6 +15,7 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 from gpt_jax.model import init_cache, language_model
 from gpt_jax.model.layers_layout import unstack_layers
+from gpt_jax.parallel.sharding import constrain
 
 
 def generate(
@@ -125,7 +126,7 @@ def _generate(
         return step + 1, token_B, cache, out_BN, stopped_B | (token_B == stop_token)
 
     carry = jnp.int32(1), token_B, cache, out_BN, token_B == stop_token
-    return jax.lax.while_loop(unfinished, next_token, carry)[3]
+    return constrain(jax.lax.while_loop(unfinished, next_token, carry)[3], None, None)
 
 
 def cut_tail(logits_BV: jax.Array, top_k: int | None, top_p: jax.Array | float | None) -> jax.Array:

@@ -58,17 +58,23 @@ def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | Abs
     return PartitionSpec(*spec)
 
 
-def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x`, laid out over the mesh in use (`jax.set_mesh`) as its logical `axes` say; none: as it is."""
+def mesh_in_use() -> AbstractMesh | None:
+    """The mesh of `jax.set_mesh`; None where there is none, or it is a single device."""
     mesh = jax.sharding.get_abstract_mesh()
-    return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh)) if mesh.shape and axes else x
+    return mesh if mesh.shape and mesh.size > 1 else None
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+    """`x`, laid out over the mesh in use as its logical `axes` say; none: as it is."""
+    mesh = mesh_in_use()
+    return x if mesh is None or not axes else jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh))
 
 
 def per_device(function: Callable[..., jax.Array], axes: Sequence[str | None]) -> Callable[..., jax.Array]:
     """`function` of arrays that all have these logical `axes`, on each device's part of them: for kernels, which the
     partitioner cannot see into. Outside a mesh, `function` itself."""
-    mesh = jax.sharding.get_abstract_mesh()
-    if not mesh.shape:
+    mesh = mesh_in_use()
+    if mesh is None:
         return function
 
     def run(*arrays: jax.Array) -> jax.Array:

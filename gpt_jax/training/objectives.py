@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model import language_model
 from gpt_jax.model.linear import contract, matmul_dtype
-from gpt_jax.parallel.sharding import constrain
+from gpt_jax.parallel.sharding import constrain, mesh_in_use
 
 LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a GiB
 
@@ -59,18 +58,30 @@ def cross_entropy(
     the same pass: nothing is computed twice, and what is kept is as large as `h` and `W`. Products have operands in
     `dtype` and float32 sums. Targets with weight 0 may be anything.
     """
-    return _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=False)[0]
+    nats_BT = next_token_nats(h_BTM, head_VM, targets_BT, dtype, chunk)
+    return (nats_BT * weights_BT).sum()
+
+
+def next_token_nats(
+    h_BTM: jax.Array, head_VM: jax.Array, targets_BT: jax.Array, dtype: jnp.dtype, chunk: int
+) -> jax.Array:
+    """`-log softmax(h W^T)[target]` of each position, nats, float32 `(B, T)`, `chunk` positions at a time; no gradient
+    is defined. 0 where the target is below 0 (padding)."""
+    weights_BT = jnp.ones(targets_BT.shape, jnp.float32)
+    nats_BT, _, _ = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=False)
+    return jnp.where(targets_BT >= 0, nats_BT, 0.0)
 
 
 def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient: bool) -> tuple[Any, Any, Any]:
-    """The loss, and its gradients by `h` (in h's dtype) and `W` (float32), or zeros where none are wanted."""
+    """Nats of each position, and the gradients of their weighted sum by `h` (in h's dtype) and `W` (float32), or zeros
+    where none are wanted."""
     size = head_VM.shape[0]
-    rows = size if jax.sharding.get_abstract_mesh().empty else -(-size // 128) * 128  # so that a mesh divides them
+    rows = size if mesh_in_use() is None else -(-size // 128) * 128  # so that a mesh divides them
     w_VM = jnp.pad(head_VM.astype(dtype), ((0, rows - size), (0, 0)))
     for axes in ((None, "table"), ("vocab", "embed"), ("vocab", None)):  # columns to rows, then whole rows
         w_VM = constrain(w_VM, *axes)
 
-    def part(total, x):
+    def part(dw_VM, x):
         h_BTM, targets_BT, weights_BT = x
         h_BTM = constrain(h_BTM, "batch", None, None)
         logits_BTV = contract(h_BTM, w_VM, range(2, 3), range(1, 2), dtype)
@@ -80,19 +91,16 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
         log_z_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
         is_target_BTV = jnp.arange(rows) == targets_BT[..., None]
         nats_BT = log_z_BT - jnp.where(is_target_BTV, logits_BTV, 0).sum(-1)
-        loss, dw_VM = total
-        loss += (nats_BT * weights_BT).sum()
         if not with_gradient:
-            return (loss, dw_VM), jnp.zeros(())
+            return dw_VM, (nats_BT, jnp.zeros(()))
         g_BTV = (jnp.exp(logits_BTV - log_z_BT[..., None]) - is_target_BTV) * weights_BT[..., None]
         dh_BTM = contract(g_BTV, w_VM, range(2, 3), range(1), dtype, h_BTM.dtype)
         dw_VM += constrain(contract(g_BTV, h_BTM, range(2), range(2), dtype), "vocab", "embed")
-        return (loss, dw_VM), constrain(dh_BTM, "batch", None, "width")
+        return dw_VM, (nats_BT, constrain(dh_BTM, "batch", None, "width"))
 
     dw_VM = constrain(jnp.zeros(w_VM.shape, jnp.float32), "vocab", "embed") if with_gradient else jnp.zeros(())
-    total = jnp.zeros(()), dw_VM
     if chunk >= h_BTM.shape[1]:
-        (loss, dw_VM), dh_BTM = part(total, (h_BTM, targets_BT, weights_BT))
+        dw_VM, (nats_BT, dh_BTM) = part(dw_VM, (h_BTM, targets_BT, weights_BT))
     else:
         length, count = h_BTM.shape[1], -(-h_BTM.shape[1] // chunk)
 
@@ -100,14 +108,17 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
             x = jnp.pad(x, [(0, 0), (0, count * chunk - length)] + [(0, 0)] * (x.ndim - 2))
             return jnp.moveaxis(x.reshape(x.shape[0], count, chunk, *x.shape[2:]), 1, 0)
 
-        (loss, dw_VM), dh = jax.lax.scan(part, total, (split(h_BTM), split(targets_BT), split(weights_BT)))
-        dh_BTM = jnp.moveaxis(dh, 0, 1).reshape(h_BTM.shape[0], -1, h_BTM.shape[2])[:, :length] if with_gradient else dh
-    return loss, dh_BTM, dw_VM[:size] if with_gradient else dw_VM
+        def join(x):  # (count, B, chunk, ...) -> (B, T, ...)
+            return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1, *x.shape[3:])[:, :length]
+
+        dw_VM, (nats, dh) = jax.lax.scan(part, dw_VM, (split(h_BTM), split(targets_BT), split(weights_BT)))
+        nats_BT, dh_BTM = join(nats), join(dh) if with_gradient else dh
+    return nats_BT, dh_BTM, dw_VM[:size] if with_gradient else dw_VM
 
 
 def _cross_entropy_forward(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk):
-    loss, dh_BTM, dw_VM = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=True)
-    return loss, (dh_BTM, dw_VM.astype(head_VM.dtype))
+    nats_BT, dh_BTM, dw_VM = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=True)
+    return (nats_BT * weights_BT).sum(), (dh_BTM, dw_VM.astype(head_VM.dtype))
 
 
 def _cross_entropy_backward(dtype, chunk, saved, g):
@@ -121,8 +132,8 @@ cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
 def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
     """Positions of each sequence whose logits exist at once: `config.loss_chunk`, or so many that the logits of one
     device stay below a quarter of a GiB."""
-    mesh = jax.sharding.get_abstract_mesh()
-    devices = math.prod(mesh.shape.values()) if mesh.shape else 1
+    mesh = mesh_in_use()
+    devices = mesh.size if mesh is not None else 1
     most = config.loss_chunk or max(1, LOGITS * devices // (batch * config.vocab_size))
     return -(-length // -(-length // most))  # chunks of equal size, but for the last
 
