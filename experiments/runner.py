@@ -24,6 +24,7 @@ from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.cache import cache_root, write_atomically
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.errors import InputError
+from gpt_jax.parallel.hosts import is_writer
 
 Metrics = dict[str, Any]
 BITS = "validation/bits_per_byte"
@@ -64,17 +65,19 @@ def run(
         return finished
     jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
     corpus = prepare_corpus(config, data_dir, screen)
-    claim(folder, config, identity)
+    if is_writer():
+        claim(folder, config, identity)
     session = Session(config, folder, corpus, screen)
     metrics = session.train(should_stop, divergence_is_outcome)
     if not metrics["diverged"] and evaluate is not None:
         with screen.waiting("measuring"):
             metrics |= evaluate(FinishedRun(config, session.params, corpus, data_dir))
-    plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
     result = {
         **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": corpus.digest,
     }  # fmt: skip
-    write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    if is_writer():
+        plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
+        write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
     screen.table("result", summary(metrics, folder, resume_command))
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments.screen import Screen
 from experiments.unigram import validation_entropy
@@ -23,12 +25,15 @@ from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
 from gpt_jax.model.kernels import choose
 from gpt_jax.model.patterns import Pattern
+from gpt_jax.parallel.hosts import is_writer
+from gpt_jax.parallel.mesh import check_batch, make_mesh, process_rows, put_batch
+from gpt_jax.parallel.sharding import shaped, state_shardings
+from gpt_jax.parallel.step import lower_step
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics import MetricsLog, peak_flops
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
 from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
-from gpt_jax.training.step import make_train_step
 
 SAMPLE_TEMPERATURE = 0.8
 Metrics = dict[str, Any]
@@ -42,11 +47,9 @@ class Interrupted(Exception):
         self.step = step
 
 
-def compile_step(config: RunConfig, plan: Plan, state: TrainState) -> tuple[Callable, int]:
-    """The training step, compiled once for the shapes of this run, and the bytes of memory it needs."""
-    tokens = jax.ShapeDtypeStruct((plan.accumulation, plan.micro_batch, plan.context_length + 1), np.int32)
-    step = jax.jit(make_train_step(config), donate_argnums=0)
-    compiled = step.lower(state, tokens, np.float32(0), np.uint32(0)).compile()
+def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, int]:
+    """The training step, compiled once for the shapes of this run, and the bytes of memory it needs on a device."""
+    compiled = lower_step(config, mesh, plan.accumulation, plan.micro_batch).compile()
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory is not None else 0
     return compiled, needed
@@ -57,7 +60,10 @@ class Session:
 
     def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen):
         self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
+        self.own = folder if is_writer() else Path(tempfile.mkdtemp())  # one of several processes writes
         self.plan = make_plan(config)
+        self.mesh = make_mesh(config.mesh)
+        check_batch(self.mesh, self.plan.micro_batch)
         self.tokens = self.plan.tokens
         self.rates = learning_rate(config.optimizer, self.tokens[:-1], config.training.train_tokens)
         self.peak, self.flops_per_token = peak_flops(), train_flops_per_token(config.model)
@@ -68,18 +74,27 @@ class Session:
 
     def train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
         """Trains to the end and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`."""
+        with jax.set_mesh(self.mesh):
+            return self._train(should_stop, divergence_is_outcome)
+
+    def _train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
         started, plan, training = time.perf_counter(), self.plan, self.config.training
         state = self._initial_state()
         first = int(state.step)
-        self.corpus.tokenizer.save(self.folder / "tokenizer")
+        self.corpus.tokenizer.save(self.own / "tokenizer")
         self.seconds -= started  # spent() adds the clock
-        tensorboard = self.folder / "tensorboard" if training.tensorboard else None
-        self.log = MetricsLog(self.folder / "metrics.jsonl", first, tensorboard)
-        self.samples = Samples(self.folder / "samples.txt", first)
+        tensorboard = self.own / "tensorboard" if training.tensorboard else None
+        self.log = MetricsLog(self.own / "metrics.jsonl", first, tensorboard)
+        self.samples = Samples(self.own / "samples.txt", first)
         with self.screen.waiting("compiling the training step"):
-            step, memory = compile_step(self.config, plan, state)
+            compiled, memory = compile_step(self.config, plan, self.mesh)
         self.screen.table("this run", self._derived(memory, first))
-        batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed)
+        rows = process_rows(self.mesh, plan.micro_batch)
+        batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
+
+        def step(state, tokens_ABT1, rate, seed):
+            return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
+
         micro_batches = batches.iterate(int(plan.first_micro_batch[first]))
         last = {plan.steps}
         hooks = [
@@ -121,9 +136,11 @@ class Session:
 
     def _initial_state(self) -> TrainState:
         """The newest readable checkpoint's state, or a fresh one."""
-        fresh = jax.jit(partial(init_state, self.config))
+        shapes = jax.eval_shape(partial(init_state, self.config))
+        shardings = state_shardings(shapes, self.mesh)
+        fresh = jax.jit(partial(init_state, self.config), out_shardings=shardings)  # straight into its shards
         seed = np.uint32(self.config.training.seed)
-        restored = self.checkpoints.restore(jax.eval_shape(fresh, seed), self.screen.warn)
+        restored = self.checkpoints.restore(shaped(shapes, shardings), self.screen.warn)
         if restored is None:
             return fresh(seed)
         state, meta = restored
@@ -151,10 +168,17 @@ class Session:
             "attention": ", ".join(
                 dict.fromkeys(f"{p!r} by {self._computed_by(p)}" for p in self.config.model.attention)
             ),
-            "memory": f"{memory / 2**20:,.0f} MiB for the training step",
-            "devices": ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()})),
+            "memory": f"{memory / 2**20:,.0f} MiB for the training step" + (" on each device" * (self.mesh.size > 1)),
+            "devices": self._devices(),
             "folder": str(self.folder),
         }
+
+    def _devices(self) -> str:
+        kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()}))
+        if self.mesh.size == 1:
+            return kinds
+        shape = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
+        return f"{self.mesh.size} of {kinds}: {shape}; {jax.process_count()} processes"
 
     def _computed_by(self, pattern: Pattern) -> str:
         model = self.config.model
@@ -177,7 +201,9 @@ class Session:
         """Validation over `evaluation_tokens`, or over the whole split."""
         most = None if whole else self.config.training.evaluation_tokens
         batches = validation_batches(self.corpus, batch_size=self.plan.micro_batch, max_tokens=most)
-        loss, _ = mean_loss(self.config.model, state.params, batches)
+        everything = slice(0, self.plan.micro_batch)
+        put = partial(put_batch, self.mesh, everything, self.plan.micro_batch)
+        loss, _ = mean_loss(self.config.model, state.params, batches, put)
         bits = bits_per_byte(loss, self.corpus.validation_tokens, self.corpus.validation_bytes)
         self.validation_loss = loss
         self.log.write(step, int(self.tokens[step]), {"validation/loss": loss, "validation/bits_per_byte": bits})

@@ -45,16 +45,16 @@ class Windows:
 class Batches:
     """Training micro-batches by number; see `open_batches`."""
 
-    def __init__(self, windows: Windows, batch_size: int, seed: int, process_index: int, process_count: int):
+    def __init__(self, windows: Windows, batch_size: int, seed: int, rows: slice):
         import grain
 
         self._windows = windows
         self._order: Any = grain.MapDataset.range(len(windows)).seed(seed).shuffle().repeat()
         self._batch_size = batch_size
-        self._rows = range(batch_size)[_rows(batch_size, process_index, process_count)]
+        self._rows = range(batch_size)[rows]
 
     def __getitem__(self, m: int) -> np.ndarray:
-        """Micro-batch `m` (from 0): int32 `(batch_size / process_count, context_length + 1)`."""
+        """This process's rows of micro-batch `m` (from 0): int32 `(rows, context_length + 1)`."""
         first = m * self._batch_size
         return self._windows.read([int(self._order[first + row]) for row in self._rows])
 
@@ -72,19 +72,22 @@ class Batches:
 
 
 def open_batches(
-    corpus: Corpus, *, batch_size: int, seed: int, process_index: int = 0, process_count: int = 1
-) -> Batches:
+    corpus: Corpus, *, batch_size: int, seed: int, process_index: int = 0, process_count: int = 1,
+    rows: slice | None = None,
+) -> Batches:  # fmt: skip
     """The training split as an endless list of shuffled micro-batches.
 
     Args:
       batch_size: sequences of one micro-batch over all processes.
       seed: of the order; below 2**32.
       process_index: this process holds rows `process_index * batch_size / process_count` on.
+      rows: instead, exactly these rows (parallel/mesh.py's `process_rows`, for a mesh of any shape).
 
     Raises:
       InputError: `batch_size` is not a multiple of `process_count`.
     """
-    return Batches(Windows(corpus, "train"), batch_size, seed, process_index, process_count)
+    rows = _rows(batch_size, process_index, process_count) if rows is None else rows
+    return Batches(Windows(corpus, "train"), batch_size, seed, rows)
 
 
 def validation_batches(

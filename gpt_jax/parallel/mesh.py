@@ -64,7 +64,7 @@ def put_batch(mesh: Mesh, rows: slice, batch_size: int, tokens: np.ndarray) -> j
     return jax.make_array_from_callback(shape, batch_sharding(mesh, shape), shard)
 
 
-def check_batch(mesh: Mesh, micro_batch: int, accumulation: int) -> None:
+def check_batch(mesh: Mesh, micro_batch: int) -> None:
     """Raises `InputError` where a micro-batch of so many sequences cannot be split over the mesh."""
     parts = math.prod(mesh.shape[axis] for axis in ("data", "fsdp"))
     if micro_batch % parts:
