@@ -157,12 +157,22 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=seeds, metavar="SEEDS", help="0:3, or 0,2,5, or 4 (the scale's own)")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
     _data_dir(parser)
+    _hosts(parser)
     _out(parser)
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
     _folder(parser)
+    parser.add_argument("overrides", nargs="*", metavar="mesh.KEY=VALUE", help="go on with another mesh: mesh.fsdp=8")
     _data_dir(parser)
+    _hosts(parser)
+
+
+def _hosts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hosts", metavar="HOSTS",
+        help="several processes as one: auto (SLURM, GKE, TPU pods), or HOST:PORT,COUNT,INDEX of process 0 and this",
+    )  # fmt: skip
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments import experiment as experiments
 from experiments.experiment import Experiment
-from gpt_jax.config import RunConfig, flatten, to_dict
+from gpt_jax.config import RunConfig, flatten, override, to_dict
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
 
 COMMAND = "python -m experiments"
@@ -85,11 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     configs = plan(e, arguments.scale, arms, seeds, changes)
     writable(arguments.out)
 
-    from rich.console import Console
-
     from experiments.compute import compute
 
-    console = Console()
+    console = joined_console(arguments.hosts)
     console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}", highlight=False)
     console.print(
         f"arms: {', '.join(arms)}; seeds: {', '.join(map(str, seeds))}; in {arguments.out / e.name}", highlight=False
@@ -143,18 +141,24 @@ def resume(arguments: argparse.Namespace) -> int:
     folder = run_folder(arguments.folder)
     data_dir = existing(arguments.data_dir, "--data-dir")
 
-    from rich.console import Console
-
     from experiments import runner
     from experiments.interrupt import stop_on_signal
 
     config, identity = runner.read_folder(folder)
+    changes = parse_overrides(arguments.overrides)
+    for key, value in changes.items():
+        if not key.startswith("mesh."):
+            raise InputError(
+                f"{key}: {value!r} is not allowed: a run goes on as it is, but for mesh.data, .fsdp, .tensor"
+            )
+    config = override(config, changes)
+    console = joined_console(arguments.hosts)
     e = experiments.load(identity.experiment)
     with stop_on_signal() as should_stop:
         try:
             runner.run(
                 config, folder, identity,
-                data_dir=data_dir, console=Console(), divergence_is_outcome=e.divergence_is_outcome,
+                data_dir=data_dir, console=console, divergence_is_outcome=e.divergence_is_outcome,
                 evaluate=e.evaluate, resume_command=resume_command(folder, data_dir), should_stop=should_stop,
             )  # fmt: skip
         except runner.Interrupted as stopped:
@@ -281,6 +285,16 @@ def writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"--out: {str(out)!r} is not allowed: {error.strerror}: a folder to write to is") from None
+
+
+def joined_console(hosts: str | None) -> Any:
+    """The terminal, after joining the other processes that `--hosts` names; one process prints."""
+    from rich.console import Console
+
+    from gpt_jax.parallel.hosts import initialize, is_writer
+
+    initialize(hosts)
+    return Console(quiet=not is_writer())
 
 
 def resume_command(folder: Path, data_dir: Path | None) -> str:

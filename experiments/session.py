@@ -25,7 +25,7 @@ from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
 from gpt_jax.model.kernels import choose
 from gpt_jax.model.patterns import Pattern
-from gpt_jax.parallel.hosts import is_writer
+from gpt_jax.parallel.hosts import agreed, is_writer
 from gpt_jax.parallel.mesh import check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.parallel.sharding import shaped, state_shardings
 from gpt_jax.parallel.step import lower_step
@@ -109,8 +109,9 @@ class Session:
         try:
             with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
-                    state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks, should_stop
-                )
+                    state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks,
+                    agreed(should_stop),
+                )  # fmt: skip
             reached = int(state.step)
             if reached < plan.steps:
                 self._save(reached, state)

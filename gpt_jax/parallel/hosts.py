@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from gpt_jax.errors import InputError
-
-# Where a launcher says that there are several processes; jax.distributed reads the rest from the same place.
-LAUNCHERS = ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "TPU_WORKER_HOSTNAMES", "MEGASCALE_COORDINATOR_ADDRESS")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,21 @@ def initialize(hosts: str | None) -> None:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--hosts: {hosts!r}: the processes did not come together: {reason}") from None
+
+
+def agreed(should_stop: Callable[[], bool], every: int = 10) -> Callable[[], bool]:
+    """`should_stop`, with all processes of one mind: they ask one another at every `every`-th call, and all stop where
+    one of them wants to. All must call it equally often. A process alone answers at once."""
+    if jax.process_count() == 1:
+        return should_stop
+    calls = itertools.count(1)
+
+    def ask() -> bool:
+        if next(calls) % every:
+            return False
+        return bool(multihost_utils.process_allgather(np.array(should_stop())).any())
+
+    return ask
 
 
 def is_writer() -> bool:
