@@ -1,0 +1,152 @@
+"""Fine-tuning from end to end: labelled examples and a pre-trained language model in, a `Classifier` out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gpt_jax.config import RunConfig
+from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.finetuning import parameters
+from gpt_jax.finetuning.classifier import Classifier, make_objective
+from gpt_jax.finetuning.step import finetuning_step, learning_rates
+from gpt_jax.finetuning.transformations import Encoded, batch_rows, longest, subset, tokenize
+from gpt_jax.training.optimizer import make_optimizer
+from gpt_jax.training.state import TrainState
+
+if TYPE_CHECKING:
+    from gpt_jax.data.tasks import Example, Task
+
+MULTIPLE = 8  # the length that sequences are padded to is a multiple of it
+Metrics = dict[str, float]
+Splits = Mapping[str, Sequence["Example"]]
+
+
+def fit(
+    config: RunConfig,
+    task: Task,
+    splits: Splits,
+    tokenizer: Tokenizer,
+    pretrained: parameters.Params | None = None,
+    on_update: Callable[[int, Metrics], None] = lambda update, metrics: None,
+    on_epoch: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
+) -> Classifier:
+    """Fine-tunes as `config.finetuning` says, and returns the model of the best epoch.
+
+    After each epoch the task's metric is measured on the validation split: the highest wins, and of equals the lowest
+    validation loss. All epochs run, so that the schedule ends where it should; with `patience`, fewer. Without
+    validation examples the last epoch is returned.
+
+    Args:
+      config: its model is the language model's, without the special tokens; training.seed decides what is new, the
+        dropout, the order, and which examples are drawn.
+      splits: "train", and where there are any "validation" and "test"; the test split decides no more than the length
+        of the arrays.
+      pretrained: the language model's parameters, blocks unrolled; none: from scratch.
+      on_update: gets the updates done so far and their metrics ("loss", "supervised_loss", "auxiliary_loss" where
+        lambda is not 0: nats; "gradient_norm"; "rate"; "tokens", those of the update).
+      on_epoch: gets the updates done so far and "loss" (nats) and the task's metric, of validation.
+
+    Raises:
+      InputError: no labelled training examples.
+      TrainingDiverged: the loss is not finite.
+    """
+    settings, seed = config.finetuning, config.training.seed
+    model = dataclasses.replace(config.model, scan_layers=False)
+    config = dataclasses.replace(config, model=model)
+    rows = subset(len(splits["train"]), settings.examples, seed)
+    train = [splits["train"][row] for row in rows]
+    if not train or any(example.label is None for example in train):
+        raise InputError(f"task {task.name}: its training split has {len(train)} examples: some, all labelled, needed")
+    objective = make_objective(config, task)
+    params = jax.jit(parameters.init, static_argnums=(0, 1, 4))(
+        model, objective.outputs, seed, pretrained, settings.transfer_layers
+    )
+    trained, frozen = parameters.split(model, params, settings.trainable)
+    length = settings.max_length or fitting_length(config, task, splits, tokenizer)
+    classifier = Classifier(task, objective, tokenizer, length, trained, frozen)
+    answers = max(len(e.texts) - 2 for split in splits.values() for e in split) if _chooses(task) else None
+    data, validation = (classifier.encode(part, answers) for part in (train, splits.get("validation", ())))
+
+    batch = min(settings.batch_size, len(train))
+    per_epoch = len(train) // batch
+    rates = learning_rates(settings, settings.epochs * per_epoch)
+    state = TrainState(jnp.zeros((), jnp.int32), trained, make_optimizer(config.optimizer).init(trained))
+    state = jax.tree.map(jnp.copy, state)  # updates reuse its memory, which may be the caller's
+    best, best_rank, worse = None, (-math.inf, -math.inf), 0
+    for epoch in range(settings.epochs):
+        unread = None  # the metrics of an update are read once the next one is on its way
+        for update in range(epoch * per_epoch, (epoch + 1) * per_epoch):
+            chosen = data[batch_rows(len(train), batch, seed, update)]
+            state, metrics = finetuning_step(
+                objective, state, frozen, chosen.tokens_NKT, chosen.labels_N, np.float32(rates[update]),
+                np.float32(settings.auxiliary_weight), np.uint32(seed),
+            )  # fmt: skip
+            if unread is not None:
+                on_update(*_read(*unread))
+            unread = update + 1, {
+                **metrics, "rate": rates[update], "tokens": (chosen.tokens_NKT >= 0).sum()
+            }, settings.auxiliary_weight  # fmt: skip
+        if unread is not None:
+            on_update(*_read(*unread))
+        if not len(validation):
+            continue
+        measured = validate(dataclasses.replace(classifier, trained=state.params), validation)
+        on_epoch((epoch + 1) * per_epoch, measured)
+        score, loss = measured[task.metric], measured["loss"]
+        rank = (score if math.isfinite(score) else -math.inf, -loss)
+        if best is None or rank > best_rank:
+            best, best_rank, worse = jax.tree.map(jnp.copy, state.params), rank, 0
+        else:
+            worse += 1
+        if settings.patience is not None and worse >= settings.patience:
+            break
+    return dataclasses.replace(classifier, trained=state.params if best is None else best)
+
+
+def validate(classifier: Classifier, encoded: Encoded) -> Metrics:
+    """ "loss" (nats) and the task's metric over the encoded examples that have a label; NaN without any."""
+    from gpt_jax.evaluation.scores import score
+
+    task = classifier.task
+    found, loss = classifier.evaluate(encoded)
+    labelled_N = np.isfinite(encoded.labels_N) if task.regression else encoded.labels_N >= 0
+    if not labelled_N.any():
+        return {"loss": math.nan, task.metric: math.nan}
+    return {
+        "loss": loss, task.metric: float(score(task.metric, labels_of(found)[labelled_N], encoded.labels_N[labelled_N]))
+    }  # fmt: skip
+
+
+def labels_of(found: np.ndarray) -> np.ndarray:
+    """Predictions as labels: the likeliest of `(N, K)` probabilities, values `(N,)` as they are."""
+    return found.argmax(axis=1) if found.ndim == 2 else found
+
+
+def fitting_length(config: RunConfig, task: Task, splits: Splits, tokenizer: Tokenizer) -> int:
+    """The longest sequence of any split, rounded up to a multiple of 8, or the context if that is less.
+
+    As in the released code, which cuts n_ctx to the longest example.
+    """
+    most = max(longest(task.shape, tokenize(split, tokenizer)) for split in splits.values())
+    return min(-(-most // MULTIPLE) * MULTIPLE, config.model.context_length)
+
+
+def _chooses(task: Task) -> bool:
+    return task.shape == "multiple_choice"
+
+
+def _read(update: int, metrics: Metrics, auxiliary_weight: float) -> tuple[int, Metrics]:
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not math.isfinite(values["loss"]):
+        raise TrainingDiverged(f"the fine-tuning loss is {values['loss']} at update {update}", update)
+    if not auxiliary_weight:
+        del values["auxiliary_loss"]
+    return update, values
