@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from experiments import commands
+from experiments import commands, finetuning_commands
+from experiments.compile_command import compile_config
 from gpt_jax.errors import InputError, unknown
 
 START = "python -m experiments"
@@ -197,9 +198,37 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=whole(1), default=1, metavar="N", help="how many texts (1)")
 
 
+def _finetune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder, or weights in Transformers' layout")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a setting: finetuning.learning_rate=1e-4")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a task's name, or a folder that holds one")
+    parser.add_argument("--seeds", type=seeds, metavar="SEEDS", help="0:3, or 0,2,5, or 4 (0)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the task's files are")
+    _out(parser)
+
+
+def _classify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder that fine-tuning wrote")
+    parser.add_argument("--text", required=True, metavar="TEXT", help="the text, the first of two, or the context")
+    parser.add_argument("--text-b", metavar="TEXT", help="the second text, or the question")
+    parser.add_argument("--answer", action="append", default=[], metavar="TEXT", help="an answer; repeated")
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME_OR_DIR", help="an experiment, or a folder of runs")
     _out(parser)
+
+
+def _compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a recipe of configs/: gpt2-1.5b, gpt3-175b, ...")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a setting: model.remat=full")
+    parser.add_argument("--topology", required=True, metavar="TPU", help="v5e:4x4, v5p:8x8x8, v6e:16x16, v4:4x4x4 ...")
+    parser.add_argument("--mesh", default="", metavar="AXES", help="data=1,fsdp=16,tensor=1 (data: what is left)")
+    parser.add_argument("--slices", type=whole(1), default=1, metavar="N", help="that many slices (1)")
+    parser.add_argument(
+        "--compiler-option", action="append", default=[], metavar="NAME=VALUE", help="of XLA; may be repeated"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
 
 
 COMMANDS = {
@@ -220,7 +249,25 @@ COMMANDS = {
         _sample,
         commands.sample,
     ),
+    "finetune": Command(
+        "fine-tune a model on a task as GPT-1 does",
+        f"{START} finetune runs/books/large/seed-0 --task sst2 --seeds 0:3 finetuning.examples=1000",
+        _finetune,
+        finetuning_commands.finetune,
+    ),
+    "classify": Command(
+        "label a text with a fine-tuned model",
+        f"{START} classify runs/finetune/sst2/seed-0 --text 'a moving and clever film'",
+        _classify,
+        finetuning_commands.classify,
+    ),
     "report": Command("the verdicts on what was run", f"{START} report layer_norm", _report, commands.report),
+    "compile": Command(
+        "what a config needs of a TPU slice, compiled ahead of time, without one",
+        f"{START} compile gpt2-1.5b --topology v5e:4x4 --mesh fsdp=16 training.batch_tokens=131072",
+        _compile,
+        compile_config,
+    ),
     "verify": Command(
         "check that a run folder is whole", f"{START} verify runs/quickstart/gpt/seed-0", _folder, commands.verify
     ),

@@ -64,6 +64,8 @@ def run(
         screen.say(f"{folder} is finished: nothing to do")
         return finished
     jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    if config.finetuning.task is not None:
+        return _finetune(config, folder, identity, data_dir, screen, divergence_is_outcome, should_stop)
     corpus = prepare_corpus(config, data_dir, screen)
     if is_writer():
         claim(folder, config, identity)
@@ -79,6 +81,26 @@ def run(
         plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
         write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
     screen.table("result", summary(metrics, folder, resume_command))
+    return result
+
+
+def _finetune(
+    config: RunConfig, folder: Path, identity: RunIdentity, data_dir: Path | None, screen: Screen,
+    divergence_is_outcome: bool, should_stop: Callable[[], bool],
+) -> Metrics:  # fmt: skip
+    """The same for a run that fine-tunes: from its beginning, as it keeps no checkpoints."""
+    from experiments import finetuning_session as session
+
+    with screen.waiting("reading the task and the weights"):
+        materials = session.gather(config, data_dir)
+    claim(folder, config, identity)
+    metrics = session.finetune(config, materials, folder, screen, should_stop, divergence_is_outcome)
+    plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
+    result = {
+        **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": materials.digest,
+    }  # fmt: skip
+    write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    screen.table("result", session.summary(metrics, folder))
     return result
 
 

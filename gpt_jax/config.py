@@ -259,6 +259,7 @@ class FinetuningConfig:
     # "all" (the paper), "head": W_y and the special tokens only (the founding note), "top:N": those and N blocks.
     trainable: str = "all"
     examples: int | None = None  # of the training set, drawn by the seed; none: all
+    validation_examples: int | None = None  # the same for every seed; none: all
     max_length: int | None = None  # tokens of a sequence, special ones too; none: the longest's, or the context
     epochs: int = 3
     patience: int | None = None  # epochs without a better validation score before it stops; none: it runs to the end
@@ -279,7 +280,7 @@ class FinetuningConfig:
         _check_choices(self, "finetuning")
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, f"finetuning.{name}", getattr(self, name), "at least 1")
-        for name in ("examples", "patience"):
+        for name in ("examples", "validation_examples", "patience"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"finetuning.{name}", value, "at least 1, or none")
         _require(

@@ -61,8 +61,8 @@ def fit(
     settings, seed = config.finetuning, config.training.seed
     model = dataclasses.replace(config.model, scan_layers=False)
     config = dataclasses.replace(config, model=model)
-    rows = subset(len(splits["train"]), settings.examples, seed)
-    train = [splits["train"][row] for row in rows]
+    splits = drawn(config, splits)
+    train = splits["train"]
     if not train or any(example.label is None for example in train):
         raise InputError(f"task {task.name}: its training split has {len(train)} examples: some, all labelled, needed")
     objective = make_objective(config, task)
@@ -73,7 +73,7 @@ def fit(
     length = settings.max_length or fitting_length(config, task, splits, tokenizer)
     classifier = Classifier(task, objective, tokenizer, length, trained, frozen)
     answers = max(len(e.texts) - 2 for split in splits.values() for e in split) if _chooses(task) else None
-    data, validation = (classifier.encode(part, answers) for part in (train, splits.get("validation", ())))
+    data, validation = (classifier.encode(part, answers) for part in (train, splits["validation"]))
 
     batch = min(settings.batch_size, len(train))
     per_epoch = len(train) // batch
@@ -109,6 +109,17 @@ def fit(
         if settings.patience is not None and worse >= settings.patience:
             break
     return dataclasses.replace(classifier, trained=state.params if best is None else best)
+
+
+def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
+    """`splits` with the examples that this run trains on, drawn by its seed, and those that validate."""
+    settings, out = config.finetuning, {name: list(split) for name, split in splits.items()}
+    for name, size, seed in (
+        ("train", settings.examples, config.training.seed), ("validation", settings.validation_examples, 0)
+    ):  # fmt: skip
+        examples = out.get(name, [])
+        out[name] = [examples[row] for row in subset(len(examples), size, seed)]
+    return out
 
 
 def validate(classifier: Classifier, encoded: Encoded) -> Metrics:

@@ -1,0 +1,115 @@
+"""The commands `finetune` and `classify`. They print, and return the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.commands import existing, parse_overrides, resume_command, writable
+from gpt_jax.config import FinetuningConfig, RunConfig, TrainingConfig, override
+from gpt_jax.errors import InputError, TrainingDiverged
+
+EXPERIMENT = "finetune"  # the folder of runs that belong to no experiment: DIR/finetune/TASK/seed-N
+
+
+def finetune(arguments: argparse.Namespace) -> int:
+    """Fine-tunes a model on a task, seed by seed, and prints what came of it beside the baselines."""
+    from rich.console import Console
+
+    from experiments import runner
+    from experiments.interrupt import stop_on_signal
+    from experiments.screen import Screen
+
+    data_dir = existing(arguments.data_dir, "--data-dir")
+    configs = configurations(arguments)
+    writable(arguments.out)
+    console = Console()
+    results = {}
+    with stop_on_signal() as should_stop:
+        for seed, config in configs.items():
+            folder = arguments.out / EXPERIMENT / arm(arguments.task) / f"seed-{seed}"
+            identity = runner.RunIdentity(EXPERIMENT, folder.parent.name, seed, "-")
+            if len(configs) > 1:
+                console.rule(f"seed {seed}")
+            try:
+                results[seed] = runner.run(
+                    config, folder, identity, data_dir=data_dir, console=console,
+                    resume_command=resume_command(folder, data_dir), should_stop=should_stop,
+                )  # fmt: skip
+            except runner.Interrupted as stopped:
+                print(f"{folder}: {stopped}", file=sys.stderr)
+                raise KeyboardInterrupt from None
+            except TrainingDiverged as error:
+                print(f"failed: seed {seed}: {error}", file=sys.stderr)
+    if len(results) > 1:
+        Screen(console).table(f"{len(results)} seeds: mean ± sd", over_seeds([r["metrics"] for r in results.values()]))
+    return 0 if len(results) == len(configs) else 1
+
+
+def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:
+    """The config of each seed: the model is the folder's, the rest is the defaults and what was given."""
+    from experiments.weights import load_model
+
+    changes = parse_overrides(arguments.overrides)
+    for key in ("finetuning.task", "finetuning.weights", "training.seed"):
+        if key in changes:
+            raise InputError(f"{key}: {changes[key]!r} is not allowed here: give DIR, --task and --seeds")
+    model = override(RunConfig(model=load_model(arguments.folder).config), {"model.scan_layers": False}).model
+    settings = FinetuningConfig(task=arguments.task, weights=str(arguments.folder))
+    seeds = arguments.seeds or (0,)
+    return {
+        seed: override(RunConfig(model=model, finetuning=settings, training=TrainingConfig(seed=seed)), changes)
+        for seed in seeds
+    }
+
+
+def arm(task: str) -> str:
+    """A task's name as that of a folder."""
+    return Path(task).name or "task"
+
+
+def over_seeds(metrics: list[Mapping[str, Any]]) -> dict[str, str]:
+    """Mean and standard deviation of each split's figures."""
+    from experiments.statistics import mean_and_sd
+
+    shown = {}
+    for key in metrics[0]:
+        values = [m[key] for m in metrics if isinstance(m.get(key), int | float)]
+        if key.startswith(("train/", "validation/", "test/", "majority/", "bag_of_words/")) and values:
+            mean, sd = mean_and_sd(values)
+            shown[key] = f"{mean:.4f} ± {sd:.4f}"
+    return shown
+
+
+def classify(arguments: argparse.Namespace) -> int:
+    """Prints the label of a text, a pair of texts, or the best answer to a question, with the probabilities."""
+    from experiments import runner
+    from experiments.finetuning_session import named, restore
+    from gpt_jax.data.tasks import Example
+
+    folder = arguments.folder
+    model = restore(runner.read_folder(folder)[0], folder)
+    task = model.task
+    texts = tuple(text for text in (arguments.text, arguments.text_b) if text is not None) + tuple(arguments.answer)
+    wanted = {
+        "classification": ("--text", len(texts) == 1 and not arguments.answer),
+        "entailment": ("--text (the premise) and --text-b (the hypothesis)", len(texts) == 2 and not arguments.answer),
+        "similarity": ("--text and --text-b", len(texts) == 2 and not arguments.answer),
+        "multiple_choice": (
+            "--text (the context), --text-b (the question) and two or more --answer",
+            arguments.text_b is not None and len(arguments.answer) > 1,
+        ),
+    }[task.shape]
+    if not wanted[1]:
+        raise InputError(f"{folder}: {task.name} is {task.shape.replace('_', ' ')}: {wanted[0]} must be given, no more")
+    found = model.predict([Example(texts=texts, label=None, id="", group="")])[0]
+    if task.regression:
+        print(f"{found:.3f}  (from {task.regression[0]:g} to {task.regression[1]:g})")
+        return 0
+    names = arguments.answer or [str(named(task, n)) for n in range(len(task.labels))]
+    for n in sorted(range(len(names)), key=lambda n: -found[n]):
+        print(f"{found[n]:.4f}  {names[n]}")
+    return 0
