@@ -12,7 +12,7 @@ from experiments.commands import existing, parse_overrides, resume_command, writ
 from gpt_jax.config import FinetuningConfig, RunConfig, TrainingConfig, override
 from gpt_jax.errors import InputError, TrainingDiverged
 
-EXPERIMENT = "finetune"  # the folder of runs that belong to no experiment: DIR/finetune/TASK/seed-N
+NAME = "finetune"  # stands for an experiment in DIR/finetune/TASK/seed-N
 
 
 def finetune(arguments: argparse.Namespace) -> int:
@@ -30,8 +30,8 @@ def finetune(arguments: argparse.Namespace) -> int:
     results = {}
     with stop_on_signal() as should_stop:
         for seed, config in configs.items():
-            folder = arguments.out / EXPERIMENT / arm(arguments.task) / f"seed-{seed}"
-            identity = runner.RunIdentity(EXPERIMENT, folder.parent.name, seed, "-")
+            folder = arguments.out / NAME / arm(arguments.task) / f"seed-{seed}"
+            identity = runner.RunIdentity(NAME, folder.parent.name, seed, "-")
             if len(configs) > 1:
                 console.rule(f"seed {seed}")
             try:
