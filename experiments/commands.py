@@ -153,13 +153,15 @@ def resume(arguments: argparse.Namespace) -> int:
             )
     config = override(config, changes)
     console = joined_console(arguments.hosts)
-    e = experiments.load(identity.experiment)
+    rules: dict[str, Any] = {}
+    if identity.experiment != "finetune":  # whose runs are of no experiment
+        e = experiments.load(identity.experiment)
+        rules = {"divergence_is_outcome": e.divergence_is_outcome, "evaluate": e.evaluate}
     with stop_on_signal() as should_stop:
         try:
             runner.run(
-                config, folder, identity,
-                data_dir=data_dir, console=console, divergence_is_outcome=e.divergence_is_outcome,
-                evaluate=e.evaluate, resume_command=resume_command(folder, data_dir), should_stop=should_stop,
+                config, folder, identity, data_dir=data_dir, console=console,
+                resume_command=resume_command(folder, data_dir), should_stop=should_stop, **rules,
             )  # fmt: skip
         except runner.Interrupted as stopped:
             print(f"{folder}: {stopped}", file=sys.stderr)

@@ -30,8 +30,16 @@ def compute(configs: Iterable[RunConfig]) -> Compute:
 
     runs, tokens, flops, models = 0, 0, 0.0, {}
     for config in configs:
-        run_tokens = int(make_plan(config).tokens[-1])
+        run_tokens = training_tokens(config)
         runs, tokens = runs + 1, tokens + run_tokens
         flops += run_tokens * train_flops_per_token(config.model)
         models[config.model] = None
     return Compute(runs, tokens, flops, tuple(sorted({parameter_count(model) for model in models})))
+
+
+def training_tokens(config: RunConfig) -> int:
+    """The tokens a run trains on; fine-tuning's are counted with their padding, and 0 where only its data tells."""
+    settings = config.finetuning
+    if settings.task is None:
+        return int(make_plan(config).tokens[-1])
+    return settings.epochs * (settings.examples or 0) * (settings.max_length or 0)

@@ -139,6 +139,6 @@ def _settings(result: Result) -> dict[str, Any]:
     """What runs of one arm have in common: the scale, and the whole config without the seed."""
     flat = flatten(read_json(result.folder / "config.json"))
     values = {key.removeprefix("config."): value for key, value in flat.items()}
-    sections = ("model.", "data.", "optimizer.", "training.")
+    sections = ("model.", "data.", "optimizer.", "training.", "finetuning.")
     kept = {key: value for key, value in values.items() if key.startswith(sections) and key != "training.seed"}
     return {"scale": result.scale, **kept}

@@ -42,8 +42,11 @@ def _config(folder: Path) -> list[str]:
 
 
 def _metrics(folder: Path) -> list[str]:
-    path, plan = folder / "metrics.jsonl", make_plan(_read_config(folder))
-    last = 0
+    path, config = folder / "metrics.jsonl", _read_config(folder)
+    if config.finetuning.task is not None:
+        steps = [line.get("step", -1) for line in metric_lines(path)]
+        return [] if steps == sorted(steps) else [f"{path}: its steps are not in order"]
+    plan, last = make_plan(config), 0
     for number, line in enumerate(metric_lines(path), 1):
         step, tokens = line.get("step"), line.get("tokens")
         if not isinstance(step, int) or not last <= step <= plan.steps:
@@ -73,11 +76,15 @@ def _result(folder: Path) -> list[str]:
 def _pictures(folder: Path) -> list[str]:
     if not (folder / "result.json").exists():
         return []
-    return [f"{folder / name}: missing" for name in ("loss.png", "samples.txt") if not (folder / name).is_file()]
+    fine_tuned = _read_config(folder).finetuning.task is not None
+    names = ("loss.png",) if fine_tuned else ("loss.png", "samples.txt")
+    return [f"{folder / name}: missing" for name in names if not (folder / name).is_file()]
 
 
 def _checkpoints(folder: Path) -> list[str]:
-    """The newest checkpoint can be read, and holds finite numbers."""
+    """The newest checkpoint, or the fine-tuned classifier, can be read, and holds finite numbers."""
+    if _read_config(folder).finetuning.task is not None:
+        return _classifier(folder)
     if not any(path.name.isdigit() for path in (folder / "checkpoints").glob("*")):
         return [f"{folder / 'checkpoints'}: holds no checkpoint"]
     import jax
@@ -91,6 +98,19 @@ def _checkpoints(folder: Path) -> list[str]:
     if not all(jax.tree.leaves(finite)):
         problems.append(f"{folder / 'checkpoints'}: the newest checkpoint's parameters are not all finite")
     return problems
+
+
+def _classifier(folder: Path) -> list[str]:
+    if not (folder / "result.json").exists() or read_result(folder / "result.json").metrics.get("diverged"):
+        return []
+    import jax
+    import jax.numpy as jnp
+
+    from experiments.finetuning_session import WEIGHTS, restore
+
+    params = restore(_read_config(folder), folder).trained
+    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), params)
+    return [] if all(jax.tree.leaves(finite)) else [f"{folder / WEIGHTS}: its parameters are not all finite"]
 
 
 def _read_config(folder: Path):
