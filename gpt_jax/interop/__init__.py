@@ -1,6 +1,17 @@
-"""Weights in Transformers' layout, in and out."""
+"""Weights in Transformers' layout, in and out, and as OpenAI released them, in."""
 
-from gpt_jax.interop.folder import load_pretrained, save_pretrained
+from gpt_jax.interop.folder import cut_vocabulary, load_pretrained, save_pretrained
 from gpt_jax.interop.layout import from_named_tensors, to_named_tensors
+from gpt_jax.interop.openai import join_embeddings, load_openai_gpt1, load_openai_gpt2, split_embedding
 
-__all__ = ["from_named_tensors", "load_pretrained", "save_pretrained", "to_named_tensors"]
+__all__ = [
+    "cut_vocabulary",
+    "from_named_tensors",
+    "join_embeddings",
+    "load_openai_gpt1",
+    "load_openai_gpt2",
+    "load_pretrained",
+    "save_pretrained",
+    "split_embedding",
+    "to_named_tensors",
+]

@@ -1,22 +1,21 @@
-"""A weights folder: `config.json` beside `model.safetensors`, whole or in shards."""
+"""A weights folder: `config.json` beside `model.safetensors`, whole or in shards; or OpenAI's own files."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
+from gpt_jax.interop.files import CONFIG, INDEX, WEIGHTS, read_json, read_tensors
 from gpt_jax.interop.layout import (
     HEAD,
     TOKEN_EMBEDDING,
@@ -25,31 +24,69 @@ from gpt_jax.interop.layout import (
     to_named_tensors,
     transformers_config,
 )
-
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-DTYPES = ("F32", "BF16", "F16")  # each is exact in float32
-BUFFERS = re.compile(r"(transformer\.)?(h\.\d+\.attn\.(bias|masked_bias)|position_ids)")  # constants, not weights
+from gpt_jax.interop.openai import HPARAMS, SHAPES, load_openai_gpt1, load_openai_gpt2
 
 
-def load_pretrained(folder: str | os.PathLike[str]) -> tuple[ModelConfig, dict[str, Any]]:
-    """A model in Transformers' layout, types `openai-gpt` and `gpt2`: its config and its parameters, float32.
+def load_pretrained(
+    folder: str | os.PathLike[str], *, vocab_size: int | None = None
+) -> tuple[ModelConfig, dict[str, Any]]:
+    """A model from a weights folder: its config and its parameters, float32.
 
-    The folder holds `config.json` and `model.safetensors`, or the shards that `model.safetensors.index.json`
-    names. An output matrix that is stored and differs from the token embedding gives `tie_embeddings=False`.
-    Raises `InputError` on a missing or damaged file, on a setting that this decoder does not compute, and on
-    tensors that are missing, left over, or of the wrong shape or type.
+    | beside the weights | it is |
+    |---|---|
+    | `config.json` | Transformers' layout, types `openai-gpt` and `gpt2` |
+    | `params_shapes.json` | GPT-1 as released, `params_0.npy`, `params_1.npy`, ... (openai.py) |
+    | `hparams.json` | GPT-2 as released, with TensorFlow's names in safetensors (openai.py) |
+
+    Safetensors files are `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+
+    An output matrix that is stored and differs from the token embedding gives `tie_embeddings=False`. Files of
+    bfloat16 and float16 are widened exactly, float64 is rounded. A vocabulary padded to a multiple of 8, by less than
+    128 rows, is loaded as its tensor stands even where `config.json` has the smaller number (Transformers refuses
+    that); `vocab_size`, such as the tokenizer's, keeps only the first rows of the embedding and the output matrix.
+
+    Raises `InputError` on a missing or damaged file or a pickle, on a setting that this decoder does not compute, and
+    on tensors that are missing, left over, or of the wrong shape or type.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(
             f"weights folder {str(folder)!r} does not exist: allowed: a folder with {CONFIG} and {WEIGHTS}"
         )
-    values = _read_json(folder / CONFIG)
+    if not (folder / CONFIG).exists() and (folder / SHAPES).exists():
+        config, params = load_openai_gpt1(folder)
+    elif not (folder / CONFIG).exists() and (folder / HPARAMS).exists():
+        config, params = load_openai_gpt2(folder)
+    else:
+        config, params = _load_transformers(folder)
+    return (config, params) if vocab_size is None else cut_vocabulary(config, params, vocab_size)
+
+
+def cut_vocabulary(
+    config: ModelConfig, params: Mapping[str, Any], vocab_size: int
+) -> tuple[ModelConfig, dict[str, Any]]:
+    """The same model with the first `vocab_size` entries only: what is cut can be neither read nor predicted.
+
+    The remaining logits stay as they are; probabilities grow by what the cut entries had. Raises `InputError`.
+    """
+    if not 1 <= vocab_size <= config.vocab_size:
+        raise InputError(f"vocab_size: {vocab_size} is not allowed: 1 to {config.vocab_size}, the rows there are")
+    matrices = {name: params[name][:vocab_size] for name in ("wte", "lm_head") if name in params}
+    return dataclasses.replace(config, vocab_size=vocab_size), {**params, **matrices}
+
+
+def _load_transformers(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    values = read_json(folder / CONFIG)
     try:
         config = model_config(values)
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from None
-    tensors = _read_tensors(folder)
+    tensors: dict[str, np.ndarray] = {}
+    for stored, array in read_tensors(folder):
+        name = stored.removeprefix("transformer.")
+        if name in tensors:
+            raise InputError(f"{folder}: tensor {stored!r} is there twice, with and without 'transformer.'")
+        tensors[name] = array
     try:
         return _assemble(config, tensors)
     except InputError as error:
@@ -58,12 +95,18 @@ def load_pretrained(folder: str | os.PathLike[str]) -> tuple[ModelConfig, dict[s
 
 def _assemble(config: ModelConfig, tensors: dict[str, np.ndarray]) -> tuple[ModelConfig, dict[str, Any]]:
     embedding = tensors.get(TOKEN_EMBEDDING[config.norm])
+    if embedding is not None and _is_padded(len(embedding), config.vocab_size):
+        config = dataclasses.replace(config, vocab_size=len(embedding))
     if config.tie_embeddings and HEAD in tensors:
         if embedding is not None and np.array_equal(tensors[HEAD], embedding):
             del tensors[HEAD]
         else:
             config = dataclasses.replace(config, tie_embeddings=False)
     return config, from_named_tensors(config, tensors)
+
+
+def _is_padded(rows: int, entries: int) -> bool:
+    return rows % 8 == 0 and 0 < rows - entries < 128
 
 
 def save_pretrained(config: ModelConfig, params: Mapping[str, Any], folder: str | os.PathLike[str]) -> None:
@@ -97,69 +140,3 @@ def _write(path: Path, write: Callable[[str], Any]) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: allowed: a folder with {CONFIG} and {WEIGHTS}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds {type(values).__name__}: allowed: a JSON object")
-    return values
-
-
-def _read_tensors(folder: Path) -> dict[str, np.ndarray]:
-    """All weights by name, without the "transformer." prefix, as float32; constant buffers are left out."""
-    homes: dict[Path, list[str] | None] = {}
-    if (folder / WEIGHTS).exists():
-        homes[folder / WEIGHTS] = None
-    elif (folder / INDEX).exists():
-        homes = dict(_shards(folder))
-    else:
-        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-        if pickles:
-            raise InputError(f"{folder / pickles[0]} is a pickle, which can run code: convert it to {WEIGHTS} first")
-        raise InputError(f"{folder / WEIGHTS} is missing: allowed: {WEIGHTS}, or {INDEX} and its shards")
-    tensors: dict[str, np.ndarray] = {}
-    for path, names in homes.items():
-        for stored, array in _read_safetensors(path, names):
-            name = stored.removeprefix("transformer.")
-            if name in tensors:
-                raise InputError(f"{path}: tensor {stored!r} is there twice, with and without 'transformer.'")
-            tensors[name] = array
-    return tensors
-
-
-def _shards(folder: Path):
-    """(file, names of its tensors) for each shard of the index."""
-    path = folder / INDEX
-    index = _read_json(path).get("weight_map")
-    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
-        raise InputError(f"{path}: weight_map is not allowed: a JSON object of tensor names and file names")
-    for name in sorted(set(index.values())):
-        if Path(name).name != name:
-            raise InputError(f"{path}: weight_map: {name!r} is not allowed: the name of a file in the same folder")
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name} is missing: {INDEX} names it")
-        yield folder / name, [tensor for tensor, home in index.items() if home == name]
-
-
-def _read_safetensors(path: Path, names: list[str] | None):
-    """(name, float32 array) for each weight of one file; `names` None means all."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            stored = list(file.keys())
-            for name in stored if names is None else names:
-                if name not in stored:
-                    raise InputError(f"{path}: tensor {name!r} is missing: {INDEX} puts it there")
-                if BUFFERS.fullmatch(name):
-                    continue
-                dtype = file.get_slice(name).get_dtype()
-                if dtype not in DTYPES:
-                    raise InputError(f"{path}: tensor {name!r} is {dtype}: allowed: {', '.join(DTYPES)}")
-                yield name, file.get_tensor(name).astype(np.float32)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged: {error}: allowed: a whole safetensors file") from None

@@ -25,7 +25,17 @@ HEAD = "lm_head.weight"
 TOKEN_EMBEDDING = {"post": "tokens_embed.weight", "pre": "wte.weight"}
 POSITION_EMBEDDING = {"post": "positions_embed.weight", "pre": "wpe.weight"}
 # GPT-1's class calls the tanh form "gelu"; in GPT-2's, "gelu" is the exact one, which no released GPT uses.
-ACTIVATIONS = {"openai-gpt": ("afn", ("gelu",)), "gpt2": ("activation_function", ("gelu_new", "gelu_pytorch_tanh"))}
+ACTIVATIONS = {
+    "openai-gpt": ("afn", ("gelu",)),
+    "gpt2": ("activation_function", ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")),
+}
+# Transformers reads these names too; the last one is older than n_positions.
+ALIASES = {
+    "n_embd": ("hidden_size",),
+    "n_head": ("num_attention_heads",),
+    "n_layer": ("num_hidden_layers",),
+    "n_positions": ("max_position_embeddings", "n_ctx"),
+}
 # Settings that change the function, and the only value of each that this decoder computes.
 FIXED = {
     "scale_attn_weights": True,
@@ -157,7 +167,8 @@ def model_config(values: Mapping[str, Any]) -> ModelConfig:
         return value
 
     def size(key: str) -> int:
-        return number(key, (int,), None)
+        found = next((name for name in (key, *ALIASES.get(key, ())) if name in values), key)
+        return number(found, (int,), None)
 
     tied = values.get("tie_word_embeddings", True)
     if not isinstance(tied, bool):

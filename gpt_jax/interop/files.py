@@ -1,0 +1,81 @@
+"""Reading a weights folder: JSON, and tensors by name from one safetensors file or from the shards of an index."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from gpt_jax.errors import InputError
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+DTYPES = ("F32", "BF16", "F16", "F64")  # all but the last are exact in float32; that one is rounded
+BUFFERS = re.compile(r"(transformer\.)?(h\.\d+\.attn\.(bias|masked_bias)|position_ids)")  # constants, not weights
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """What a JSON file holds, an object or (`kind` list) an array. Raises `InputError` if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: allowed: a folder with {path.name} beside its weights") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, kind):
+        raise InputError(
+            f"{path} holds {type(values).__name__}: allowed: a JSON {'object' if kind is dict else 'array'}"
+        )
+    return values
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, float32 array) of every weight in `folder`; constant buffers are left out. Raises `InputError`."""
+    homes: dict[Path, list[str] | None] = {}
+    if (folder / WEIGHTS).exists():
+        homes[folder / WEIGHTS] = None
+    elif (folder / INDEX).exists():
+        homes = dict(_shards(folder))
+    else:
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+        if pickles:
+            raise InputError(f"{folder / pickles[0]} is a pickle, which can run code: convert it to {WEIGHTS} first")
+        raise InputError(f"{folder / WEIGHTS} is missing: allowed: {WEIGHTS}, or {INDEX} and its shards")
+    for path, names in homes.items():
+        yield from _read_safetensors(path, names)
+
+
+def _shards(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """(file, names of its tensors) for each shard of the index."""
+    path = folder / INDEX
+    index = read_json(path).get("weight_map")
+    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
+        raise InputError(f"{path}: weight_map is not allowed: a JSON object of tensor names and file names")
+    for name in sorted(set(index.values())):
+        if Path(name).name != name:
+            raise InputError(f"{path}: weight_map: {name!r} is not allowed: the name of a file in the same folder")
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing: {INDEX} names it")
+        yield folder / name, [tensor for tensor, home in index.items() if home == name]
+
+
+def _read_safetensors(path: Path, names: list[str] | None) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, float32 array) for each weight of one file; `names` None means all."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            stored = list(file.keys())
+            for name in stored if names is None else names:
+                if name not in stored:
+                    raise InputError(f"{path}: tensor {name!r} is missing: {INDEX} puts it there")
+                if BUFFERS.fullmatch(name):
+                    continue
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in DTYPES:
+                    raise InputError(f"{path}: tensor {name!r} is {dtype}: allowed: {', '.join(DTYPES)}")
+                yield name, file.get_tensor(name).astype(np.float32)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}: allowed: a whole safetensors file") from None
