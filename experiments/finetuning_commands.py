@@ -86,12 +86,11 @@ def over_seeds(metrics: list[Mapping[str, Any]]) -> dict[str, str]:
 
 def classify(arguments: argparse.Namespace) -> int:
     """Prints the label of a text, a pair of texts, or the best answer to a question, with the probabilities."""
-    from experiments import runner
     from experiments.finetuning_session import named, restore
     from gpt_jax.data.tasks import Example
 
     folder = arguments.folder
-    model = restore(runner.read_folder(folder)[0], folder)
+    model = restore(folder)
     task = model.task
     texts = tuple(text for text in (arguments.text, arguments.text_b) if text is not None) + tuple(arguments.answer)
     wanted = {

@@ -196,10 +196,13 @@ def save(model: Classifier, tokenizer: Tokenizer, folder: Path) -> None:
     write_atomically(folder / TASK, json.dumps(asdict(model.task), indent=2) + "\n")
 
 
-def restore(config: RunConfig, folder: Path) -> Classifier:
+def restore(folder: Path) -> Classifier:
     """The classifier in a run folder. Raises `InputError`."""
-    if config.finetuning.task is None or not (folder / WEIGHTS).is_file():
+    from experiments.runner import read_folder
+
+    if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder} holds no classifier ({WEIGHTS}): `python -m experiments finetune` makes one")
+    config, _ = read_folder(folder)
     try:
         values = json.loads((folder / TASK).read_text(encoding="utf-8"))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -108,7 +108,7 @@ def _classifier(folder: Path) -> list[str]:
 
     from experiments.finetuning_session import WEIGHTS, restore
 
-    params = restore(_read_config(folder), folder).trained
+    params = restore(folder).trained
     finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), params)
     return [] if all(jax.tree.leaves(finite)) else [f"{folder / WEIGHTS}: its parameters are not all finite"]
 
