@@ -44,8 +44,10 @@ EXPERIMENT = Experiment(
     comparisons=(
         Comparison("small-lambda0.5", "small-lambda0", "lower", ACCURACY, name="lambda 0.5 - 0, 500 examples"),
         Comparison("large-lambda0.5", "large-lambda0", "higher", ACCURACY, name="lambda 0.5 - 0, 3,000 examples"),
-        *(Comparison(f"small-{a}", "small-lambda0", "lower", ACCURACY, primary=False) for a in ("lambda0.25", "lambda1")),
-        *(Comparison(f"large-{a}", "large-lambda0", "higher", ACCURACY, primary=False) for a in ("lambda0.25", "lambda1")),
+        Comparison("small-lambda0.25", "small-lambda0", "lower", ACCURACY, primary=False),
+        Comparison("small-lambda1", "small-lambda0", "lower", ACCURACY, primary=False),
+        Comparison("large-lambda0.25", "large-lambda0", "higher", ACCURACY, primary=False),
+        Comparison("large-lambda1", "large-lambda0", "higher", ACCURACY, primary=False),
     ),
     metrics=(ACCURACY, "validation/accuracy", "train/accuracy", "bag_of_words/test/accuracy", "majority/test/accuracy"),
     noise_floor=("again-small-lambda0.5", "small-lambda0.5"),
