@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from jax.sharding import Mesh
 
 from experiments.screen import Screen
 from experiments.unigram import validation_entropy
-from gpt_jax.config import RunConfig, digest
+from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
+from gpt_jax.data.cache import write_atomically
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
 from gpt_jax.errors import InputError, TrainingDiverged
@@ -23,8 +26,7 @@ from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
-from gpt_jax.model.kernels import choose
-from gpt_jax.model.patterns import Pattern
+from gpt_jax.model.kernels import attention_computed_by
 from gpt_jax.parallel.hosts import agreed, is_writer
 from gpt_jax.parallel.mesh import check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.parallel.sharding import shaped, state_shardings
@@ -40,10 +42,11 @@ Metrics = dict[str, Any]
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; what it had done is in the checkpoint of `step`."""
+    """The run was asked to stop; what it had done is in the checkpoint of `step`, if that is not 0."""
 
     def __init__(self, step: int):
-        super().__init__(f"stopped at step {step:,}: its checkpoint is written")
+        kept = "its checkpoint is written" if step else "no checkpoint is written yet"
+        super().__init__(f"stopped {f'at step {step:,}' if step else 'before the first step'}: {kept}")
         self.step = step
 
 
@@ -81,13 +84,12 @@ class Session:
         started, plan, training = time.perf_counter(), self.plan, self.config.training
         state = self._initial_state()
         first = int(state.step)
-        self.corpus.tokenizer.save(self.own / "tokenizer")
+        self._save_tokenizer()
         self.seconds -= started  # spent() adds the clock
-        tensorboard = self.own / "tensorboard" if training.tensorboard else None
-        self.log = MetricsLog(self.own / "metrics.jsonl", first, tensorboard)
-        self.samples = Samples(self.own / "samples.txt", first)
         with self.screen.waiting("compiling the training step"):
             compiled, memory = compile_step(self.config, plan, self.mesh)
+        if agreed(should_stop, every=1)():
+            raise Interrupted(first)
         self.screen.table("this run", self._derived(memory, first))
         rows = process_rows(self.mesh, plan.micro_batch)
         batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
@@ -107,7 +109,7 @@ class Session:
         self.log_due = plan.due(training.log_every_tokens) | last
         metrics: Metrics = {"diverged": 0.0}
         try:
-            with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
+            with ExitStack() as at_the_end, self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
                     state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks,
                     agreed(should_stop),
@@ -166,9 +168,7 @@ class Session:
             "tokens": f"{total:,}: {total / corpus.train_tokens:.2g} epochs of {corpus.train_tokens:,}",
             "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
             "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is {self.peak:.3g} FLOP/s",
-            "attention": ", ".join(
-                dict.fromkeys(f"{p!r} by {self._computed_by(p)}" for p in self.config.model.attention)
-            ),
+            "attention": attention_computed_by(self.config.model, jax.default_backend()),
             "memory": f"{memory / 2**20:,.0f} MiB for the training step" + (" on each device" * (self.mesh.size > 1)),
             "devices": self._devices(),
             "folder": str(self.folder),
@@ -180,14 +180,6 @@ class Session:
             return kinds
         shape = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
         return f"{self.mesh.size} of {kinds}: {shape}; {jax.process_count()} processes"
-
-    def _computed_by(self, pattern: Pattern) -> str:
-        model = self.config.model
-        if model.attention_implementation != "kernel":
-            return model.attention_implementation
-        platform, dropout = jax.default_backend(), model.attention_dropout
-        kernel = choose(pattern, platform, model.compute_dtype, model.head_width, model.context_length, dropout)
-        return "block" if kernel == "jnp" else kernel
 
     def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
         now, tokens = time.perf_counter(), int(self.tokens[step])

@@ -4,7 +4,7 @@
 what lies outside a causal band, whole blocks at a time, so they serve `Dense` and `Banded`. The other patterns hold
 positions that no block-sparse kernel can skip (docs/SPARSE_ATTENTION.md), and stay with block_attention.py.
 
-A kernel is opaque to the partitioner: under a mesh, call it inside `jax.shard_map` over batch and heads.
+A kernel is opaque to the partitioner: over a mesh, `attend` calls it on each device's part of batch and heads.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from gpt_jax.config import ModelConfig
 from gpt_jax.model.block_attention import block_attention
 from gpt_jax.model.patterns import Banded, Dense, Pattern
 
@@ -37,6 +38,19 @@ def choose(
     if platform in ("gpu", "cuda") and half and head_width % 8 == 0 and head_width <= 128:
         return "cudnn"
     return "jnp"
+
+
+def attention_computed_by(model: ModelConfig, platform: str) -> str:
+    """What computes each pattern of `model` there, in words: "Dense() by splash, Banded(window=256) by splash"."""
+
+    def name(pattern: Pattern) -> str:
+        if model.attention_implementation != "kernel":
+            return model.attention_implementation
+        dtype, width, length = model.compute_dtype, model.head_width, model.context_length
+        kernel = choose(pattern, platform, dtype, width, length, model.attention_dropout)
+        return "block" if kernel == "jnp" else kernel
+
+    return ", ".join(dict.fromkeys(f"{pattern!r} by {name(pattern)}" for pattern in model.attention))
 
 
 def kernel_attention(

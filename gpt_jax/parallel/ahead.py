@@ -12,6 +12,7 @@ from gpt_jax.config import MeshConfig, RunConfig
 from gpt_jax.errors import InputError, unknown
 from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.kernels import attention_computed_by
 from gpt_jax.parallel.collectives import by_kind, collectives
 from gpt_jax.training.plan import make_plan
 
@@ -105,7 +106,7 @@ def compile_ahead(
         "parameters": parameter_count(config.model), "flops_per_token": flops,
         "batch_tokens": config.training.batch_tokens, "micro_batch": plan.micro_batch,
         "accumulation": plan.accumulation, "remat": config.model.remat,
-        "attention": config.model.attention_implementation, "memory_bytes": chip.memory,
+        "attention": attention_computed_by(config.model, "tpu"), "memory_bytes": chip.memory,
         "compute_seconds": executed / chip.flops,
     }  # fmt: skip
     try:
