@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.linear import Linear, contract, matmul, matmul_dtype
+from gpt_jax.model.linear import Linear, contract, kernel_initializer, matmul_dtype
 
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, Task
@@ -46,8 +46,9 @@ class LSTMLayer(nn.Module):
     """One layer of LSTM (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
 
     `i, f, o = sigmoid(.), g = tanh(.)` of `x W + h R + b`; `c = f c + i g`; `h = o tanh(c)`. The forget gate's bias
-    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. The output is projected to the model
-    width, which the tied output matrix needs.
+    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. The recurrence is float32 whatever
+    config.matmul_dtype is: few rows gain nothing by less. The output is projected to the model width, which the tied
+    output matrix needs.
     """
 
     config: ModelConfig
@@ -58,15 +59,16 @@ class LSTMLayer(nn.Module):
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         c, units = self.config, self.config.mlp_width
         gates_BT4U = Linear(c, (4, units), name="input")(x_BTM)
-        std = nn.initializers.normal(c.initialization_std)
-        recurrent_U4U = self.param("recurrent", std, (units, 4, units), jnp.dtype(c.param_dtype))
+        shape = (units, 4, units)
+        recurrent_U4U = self.param(
+            "recurrent", kernel_initializer(c, shape, 1, False), shape, jnp.dtype(c.param_dtype)
+        )  # fmt: skip
         forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
-        dtype = matmul_dtype(c)
 
         def step(carry, x):
             c_BU, h_BU = carry
             gates_B4U, real_B = x
-            gates_B4U = gates_B4U + matmul(h_BU, recurrent_U4U, 1, dtype)
+            gates_B4U = gates_B4U + contract(h_BU, recurrent_U4U, range(1, 2), range(1), jnp.dtype(jnp.float32))
             i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
             new_BU = jax.nn.sigmoid(f_BU + forget_U) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
             out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
