@@ -50,7 +50,9 @@ def _show(name: str, report: Any) -> None:
     }
     for kind, (count, sent) in report.collectives.items():
         rows[kind] = f"{sent / gib:.2f} GiB sent by each device in a step, in {count:,}"
+    expected = ", ".join(f"{what} {sent / gib:.2f}" for what, sent in report.predicted.items() if sent)
     rows |= {
+        "by formula": f"{sum(report.predicted.values()) / gib:.2f} GiB: {expected}" if expected else "nothing is sent",
         "step": f"{report.step_seconds:.3g} s at best: compute {report.compute_seconds:.3g}, memory "
         f"{report.memory_seconds:.3g}, network {report.network_seconds:.3g} (published peaks); "
         f"MFU at most {report.utilisation:.0%}",

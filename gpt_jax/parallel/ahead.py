@@ -14,6 +14,7 @@ from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
 from gpt_jax.model.kernels import attention_computed_by
 from gpt_jax.parallel.collectives import by_kind, collectives
+from gpt_jax.parallel.traffic import predicted
 from gpt_jax.training.plan import make_plan
 
 GIB = 2**30
@@ -61,6 +62,7 @@ class Report:
     memory_bytes: int  # what the chip has
     missing_bytes: int  # 0: it fits
     collectives: dict[str, tuple[int, float]]  # kind -> how many in a step, bytes sent
+    predicted: dict[str, float]  # bytes sent, by what they are: parallel/traffic.py
     compute_seconds: float
     memory_seconds: float
     network_seconds: float
@@ -107,7 +109,7 @@ def compile_ahead(
         "batch_tokens": config.training.batch_tokens, "micro_batch": plan.micro_batch,
         "accumulation": plan.accumulation, "remat": config.model.remat,
         "attention": attention_computed_by(config.model, "tpu"), "memory_bytes": chip.memory,
-        "compute_seconds": executed / chip.flops,
+        "compute_seconds": executed / chip.flops, "predicted": predicted(config, *mesh.shape.values()),
     }  # fmt: skip
     try:
         compiled = lowered.compile(compiler_options=dict(compiler_options or {}))

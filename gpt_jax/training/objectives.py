@@ -133,7 +133,11 @@ def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
     """Positions of each sequence whose logits exist at once: `config.loss_chunk`, or so many that the logits of one
     device stay below a quarter of a GiB."""
     mesh = mesh_in_use()
-    devices = mesh.size if mesh is not None else 1
+    return chunk_of(config, batch, length, 1 if mesh is None else mesh.size)
+
+
+def chunk_of(config: ModelConfig, batch: int, length: int, devices: int) -> int:
+    """`loss_chunk` on a mesh of so many devices."""
     most = config.loss_chunk or max(1, LOGITS * devices // (batch * config.vocab_size))
     return -(-length // -(-length // most))  # chunks of equal size, but for the last
 
