@@ -1,6 +1,8 @@
 """The command line: arguments in, an exit status out. What the commands do is in commands.py.
 
-Wrong use ends with status 2 and one line on stderr; Ctrl-C with 130 and how to go on.
+The status is 0 when all is done, and when a run was asked to stop (Ctrl-C, SIGTERM) and wrote its checkpoint; 1 when
+a run failed (it diverged, the disk is full: the last line says which); 2 for wrong use, with one line on stderr; 130
+when a second signal, or one where nothing is being trained, stopped it at once. Stopping says how to go on.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import NoReturn
 
 from experiments import commands, finetuning_commands
 from experiments.compile_command import compile_config
+from experiments.disk import DiskFull
+from experiments.interrupt import STATUS, Stopped
 from gpt_jax.errors import InputError, unknown
 
 START = "python -m experiments"
@@ -50,10 +54,19 @@ def main(argv: Sequence[str]) -> int:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"{stopped}; go on with: {stopped.go_on or _again(argv)}", file=sys.stderr)
+        return 0
+    except DiskFull as full:
+        print(f"failed: {full} with: {_again(argv)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        again = shlex.join([*START.split(), *argv])
-        print(f"interrupted: what was written stays; go on with: {again}", file=sys.stderr)
-        return 130
+        print(f"interrupted: what was written stays; go on with: {_again(argv)}", file=sys.stderr)
+        return STATUS
+
+
+def _again(argv: Sequence[str]) -> str:
+    return shlex.join([*START.split(), *argv])
 
 
 def _dispatch(argv: list[str]) -> int:

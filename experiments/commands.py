@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import experiment as experiments
+from experiments.disk import DiskFull
 from experiments.experiment import Experiment
 from gpt_jax.config import RunConfig, flatten, override, to_dict
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
 
 COMMAND = "python -m experiments"
-INTERRUPTED = 130  # the shell's status for Ctrl-C
 
 
 def list_experiments(arguments: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains every arm with every seed, then reports. One that fails does not stop the others."""
+    """Trains every arm with every seed, then reports. One that fails does not stop the others; a full disk does."""
     e = experiments.load(arguments.name)
     only = tuple(arguments.only)
     arms = e.select(arguments.scale, only)
@@ -107,7 +107,7 @@ def _train_all(
 ) -> list[str]:
     """Runs all of `configs`; a line for each that failed. Wrong use, seen at the first, stops at once."""
     from experiments import runner
-    from experiments.interrupt import stop_on_signal
+    from experiments.interrupt import Stopped, stop_on_signal
 
     lost: list[str] = []
     with stop_on_signal() as should_stop:
@@ -122,15 +122,19 @@ def _train_all(
                     evaluate=e.evaluate, resume_command=resume_command(folder, data_dir), should_stop=should_stop,
                 )  # fmt: skip
             except runner.Interrupted as stopped:
-                print(f"{folder}: {stopped}", file=sys.stderr)
-                raise KeyboardInterrupt from None
+                alone = len(configs) == 1 and (folder / "config.json").exists()
+                raise Stopped(f"{folder}: {stopped}", resume_command(folder, data_dir) if alone else None) from None
+            except DiskFull:  # for the other arms too
+                for line in lost:
+                    print(f"failed: {line}", file=sys.stderr)
+                raise
             except InputError as error:
                 if number == 1:
                     raise
                 lost.append(f"{arm} seed {seed}: {error}")
             except TrainingDiverged as error:
                 lost.append(f"{arm} seed {seed}: {error}")
-            except Exception as error:  # out of memory, a full disk, a bug: the other arms go on
+            except Exception as error:  # out of memory, a bug: the other arms go on
                 traceback.print_exc()
                 lost.append(f"{arm} seed {seed}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return lost
@@ -142,7 +146,7 @@ def resume(arguments: argparse.Namespace) -> int:
     data_dir = existing(arguments.data_dir, "--data-dir")
 
     from experiments import runner
-    from experiments.interrupt import stop_on_signal
+    from experiments.interrupt import Stopped, stop_on_signal
 
     config, identity = runner.read_folder(folder)
     changes = parse_overrides(arguments.overrides)
@@ -164,8 +168,7 @@ def resume(arguments: argparse.Namespace) -> int:
                 resume_command=resume_command(folder, data_dir), should_stop=should_stop, **rules,
             )  # fmt: skip
         except runner.Interrupted as stopped:
-            print(f"{folder}: {stopped}", file=sys.stderr)
-            raise KeyboardInterrupt from None
+            raise Stopped(f"{folder}: {stopped}") from None
         except TrainingDiverged as error:
             print(f"failed: {error}", file=sys.stderr)
             return 1

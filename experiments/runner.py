@@ -7,8 +7,10 @@ a folder with one is finished and is skipped, and a folder of another config is 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import jax
 from rich.console import Console
 
 from experiments import plots
+from experiments.disk import named_when_full
 from experiments.environment import environment
 from experiments.experiment import FinishedRun
 from experiments.screen import Screen
@@ -56,32 +59,35 @@ def run(
     """Trains as `config` says and returns what `result.json` holds; at once if it is already there.
 
     Continues from the newest readable checkpoint. Raises `InputError` (another config's folder, bad data),
-    `TrainingDiverged` (unless that is an outcome), and `Interrupted` once `should_stop()`.
+    `TrainingDiverged` (unless that is an outcome), `DiskFull`, and `Interrupted` once `should_stop()`.
     """
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it also raises
     screen = Screen(console)
-    finished = result_of(folder, config)
-    if finished is not None:
-        screen.say(f"{folder} is finished: nothing to do")
-        return finished
-    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
-    if config.finetuning.task is not None:
-        return _finetune(config, folder, identity, data_dir, screen, divergence_is_outcome, should_stop)
-    corpus = prepare_corpus(config, data_dir, screen)
-    if is_writer():
-        claim(folder, config, identity)
-    session = Session(config, folder, corpus, screen)
-    metrics = session.train(should_stop, divergence_is_outcome)
-    if not metrics["diverged"] and evaluate is not None:
-        with screen.waiting("measuring"):
-            metrics |= evaluate(FinishedRun(config, session.params, corpus, data_dir))
-    result = {
-        **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": corpus.digest,
-    }  # fmt: skip
-    if is_writer():
-        plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
-        write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
-    screen.table("result", summary(metrics, folder, resume_command))
-    return result
+    with named_when_full(folder):
+        finished = result_of(folder, config)
+        if finished is not None:
+            screen.say(f"{folder} is finished: nothing to do")
+            return finished
+        jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+        if config.finetuning.task is not None:
+            return _finetune(config, folder, identity, data_dir, screen, divergence_is_outcome, should_stop)
+        alone = jax.process_count() == 1  # several processes stop together, where training would begin
+        corpus = prepare_corpus(config, data_dir, screen, partial(_stop_here, folder, should_stop) if alone else None)
+        if is_writer():
+            claim(folder, config, identity)
+        session = Session(config, folder, corpus, screen)
+        metrics = session.train(should_stop, divergence_is_outcome)
+        if not metrics["diverged"] and evaluate is not None:
+            with screen.waiting("measuring"):
+                metrics |= evaluate(FinishedRun(config, session.params, corpus, data_dir))
+        result = {
+            **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": corpus.digest,
+        }  # fmt: skip
+        if is_writer():
+            plots.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
+            write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+        screen.table("result", summary(metrics, folder, resume_command))
+        return result
 
 
 def _finetune(
@@ -104,9 +110,24 @@ def _finetune(
     return result
 
 
-def prepare_corpus(config: RunConfig, data_dir: Path | None, screen: Screen) -> Corpus:
-    """The config's data as token windows, made now if it is not in the cache."""
-    with screen.stages() as progress:
+def _stop_here(folder: Path, should_stop: Callable[[], bool]) -> None:
+    """Raises `Interrupted` once `should_stop()`; for where no step is being trained."""
+    if should_stop():
+        steps = [int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+        raise Interrupted(max(steps, default=0))
+
+
+def prepare_corpus(
+    config: RunConfig, data_dir: Path | None, screen: Screen, check: Callable[[], None] | None = None
+) -> Corpus:
+    """The config's data as token windows, made now if it is not in the cache. `check` is called on the way."""
+    with screen.stages() as show:
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            show(stage, done, total)
+            if check is not None:
+                check()
+
         corpus = prepare(
             config.data, vocab_size=config.model.vocab_size, context_length=config.model.context_length,
             data_dir=data_dir, progress=progress,

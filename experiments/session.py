@@ -77,15 +77,21 @@ class Session:
 
     def train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
         """Trains to the end and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`."""
-        with jax.set_mesh(self.mesh):
-            return self._train(should_stop, divergence_is_outcome)
+        with ExitStack() as opened:
+            opened.callback(self.checkpoints.close)  # once what is being written is
+            opened.enter_context(jax.set_mesh(self.mesh))
+            return self._train(opened, should_stop, divergence_is_outcome)
 
-    def _train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
+    def _train(self, opened: ExitStack, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
         started, plan, training = time.perf_counter(), self.plan, self.config.training
         state = self._initial_state()
         first = int(state.step)
         self._save_tokenizer()
         self.seconds -= started  # spent() adds the clock
+        tensorboard = self.own / "tensorboard" if training.tensorboard else None
+        self.log = MetricsLog(self.own / "metrics.jsonl", first, tensorboard)
+        opened.callback(self.log.close)
+        self.samples = Samples(self.own / "samples.txt", first)
         with self.screen.waiting("compiling the training step"):
             compiled, memory = compile_step(self.config, plan, self.mesh)
         if agreed(should_stop, every=1)():
@@ -109,7 +115,7 @@ class Session:
         self.log_due = plan.due(training.log_every_tokens) | last
         metrics: Metrics = {"diverged": 0.0}
         try:
-            with ExitStack() as at_the_end, self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
+            with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
                     state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks,
                     agreed(should_stop),
@@ -126,10 +132,7 @@ class Session:
                 raise self._explained(diverged) from None
             self.screen.warn(f"diverged: {diverged}")
             metrics = {"diverged": 1.0, "diverged_at_step": diverged.step, "tokens": int(self.tokens[diverged.step])}
-        finally:
-            self.checkpoints.wait()
-            self.checkpoints.close()
-            self.log.close()
+        self.checkpoints.wait()
         seen = metrics["tokens"] = int(metrics.get("tokens", self.tokens[-1]))
         return metrics | {
             "parameters": parameter_count(self.config.model),
@@ -143,18 +146,28 @@ class Session:
         shardings = state_shardings(shapes, self.mesh)
         fresh = jax.jit(partial(init_state, self.config), out_shardings=shardings)  # straight into its shards
         seed = np.uint32(self.config.training.seed)
-        restored = self.checkpoints.restore(shaped(shapes, shardings), self.screen.warn)
+        restored = self.checkpoints.restore(shaped(shapes, shardings), self.screen.warn, accept=self._check_origin)
         if restored is None:
             return fresh(seed)
         state, meta = restored
+        self.validation_loss, self.seconds = meta["validation/loss"], meta["seconds"]
+        self.screen.say(f"resuming after step {int(state.step):,} of {self.plan.steps:,}")
+        return state
+
+    def _check_origin(self, meta: dict[str, Any]) -> None:
+        """Raises `InputError` for a checkpoint of another config, with the keys that differ, or of other data."""
+        if meta["config_digest"] != digest(self.config):
+            changed = differences(from_dict(meta["config"]), self.config) if "config" in meta else {}
+            shown = ", ".join(f"{key} is {theirs!r}, not {ours!r}" for key, (theirs, ours) in changed.items())
+            raise InputError(
+                f"{self.folder / 'checkpoints'} holds checkpoints of another config: "
+                f"{shown or meta['config_digest']}: only this run's own are allowed"
+            )
         if meta["data_digest"] != self.corpus.digest:
             raise InputError(
                 f"{self.folder}: it was trained on data of digest {meta['data_digest']}, the data now has "
                 f"{self.corpus.digest}: only the same data is allowed"
             )
-        self.validation_loss, self.seconds = meta["validation/loss"], meta["seconds"]
-        self.screen.say(f"resuming after step {int(state.step):,} of {self.plan.steps:,}")
-        return state
 
     def _derived(self, memory: int, first: int) -> dict[str, str]:
         """What the config amounts to, for people."""
@@ -217,12 +230,20 @@ class Session:
     def _save(self, step: int, state: TrainState) -> None:
         self.log.sync()
         meta = {
-            "config_digest": digest(self.config), "data_digest": self.corpus.digest,
-            "tokenizer_digest": self.corpus.tokenizer.digest, "seed": self.config.training.seed,
+            "config": to_dict(self.config), "config_digest": digest(self.config), "seed": self.config.training.seed,
+            "data_digest": self.corpus.digest, "tokenizer_digest": self.corpus.tokenizer.digest,
             "tokens": int(self.tokens[step]), "validation/loss": self.validation_loss, "seconds": self._spent(),
         }  # fmt: skip
         self.checkpoints.save(step, state, meta, self.validation_loss)
         self._restart_clock(step)
+
+    def _save_tokenizer(self) -> None:
+        """Once, and whole or not at all."""
+        folder, partial = self.own / "tokenizer", self.own / ".tokenizer.partial"
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            self.corpus.tokenizer.save(partial)
+            partial.rename(folder)
 
     def _final(self) -> Metrics:
         """The newest figures in the log, which may be an earlier session's."""
@@ -263,7 +284,7 @@ class Samples:
             if line.startswith("=== step ") and len(words) == 6 and int(words[2].rstrip(",")) > step:
                 break
             kept.append(line)
-        path.write_text("".join(kept))
+        write_atomically(path, "".join(kept))
 
     def write(self, step: int, tokens: int, text: str) -> None:
         with self._path.open("a") as file:

@@ -6,6 +6,7 @@ import pytest
 
 from experiments import experiment as experiments
 from experiments.cli import COMMANDS, main
+from experiments.disk import DiskFull
 from gpt_jax.errors import TrainingDiverged
 from tests.experiments.made_up import write_run
 
@@ -27,7 +28,7 @@ def wrong(capsys, *argv: str) -> str:
     "argv, said",
     [
         (["rnu"], "unknown command 'rnu': did you mean 'run'?"),
-        (["compile", "gpt1"], "unknown command 'compile'"),
+        (["compile", "gpt1"], "--topology"),
         (["run"], "NAME"),
         (["run", "quikstart"], "did you mean 'quickstart'?"),
         (["show", "sweep"], "unknown experiment 'sweep'"),
@@ -173,10 +174,23 @@ def test_ctrl_c_ends_with_130_and_how_to_go_on(capsys, tmp_path, fake_runner):
     assert "Traceback" not in err
 
 
-def test_a_stop_between_steps_ends_the_sweep_too(tmp_path, fake_runner):
+def test_a_stop_between_steps_ends_the_sweep_with_0_and_how_to_go_on(capsys, tmp_path, fake_runner):
     fake_runner.errors["512", 0] = fake_runner.Interrupted("stopped at step 3")
-    assert main([*SMOKE, "--out", str(tmp_path)]) == 130
+    assert main([*SMOKE, "--out", str(tmp_path)]) == 0
     assert fake_runner.calls == []
+    err = capsys.readouterr().err
+    assert (
+        f"stopped at step 3; go on with: python -m experiments run context_length --scale smoke --out {tmp_path}" in err
+    )
+
+
+def test_a_full_disk_ends_the_sweep_with_1_and_one_line(capsys, tmp_path, fake_runner):
+    fake_runner.errors["512", 0] = DiskFull("runs/512: cannot be written: No space left on device")
+    assert main([*SMOKE, "--out", str(tmp_path)]) == 1
+    assert fake_runner.calls == []
+    err = capsys.readouterr().err
+    assert err.startswith("failed: runs/512: cannot be written: No space left on device") and err.count("\n") == 1
+    assert "python -m experiments run context_length" in err
 
 
 def test_report_by_name_by_folder_and_by_run_give_the_same(tmp_path, fake_runner):

@@ -4,9 +4,7 @@ import dataclasses
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
+import shutil
 
 import jax
 import numpy as np
@@ -15,7 +13,7 @@ import pytest
 from experiments import runner
 from experiments.experiment import FinishedRun
 from experiments.weights import restore, write_text
-from gpt_jax.config import digest, override, to_dict
+from gpt_jax.config import digest, override
 from gpt_jax.errors import InputError, TrainingDiverged
 from tests.training.tiny import TINY
 
@@ -24,15 +22,6 @@ FILES = {
     "config.json", "environment.json", "metrics.jsonl", "checkpoints", "samples.txt", "loss.png", "result.json",
     "tokenizer",
 }  # fmt: skip
-
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from experiments import runner
-from gpt_jax.config import from_dict
-identity = runner.RunIdentity("quickstart", "gpt", 0, "smoke")
-runner.run(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), identity, data_dir=Path(sys.argv[3]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +43,16 @@ def run(folder, text, config=TINY, **options):
 def finished(text, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "seed-0"
     return folder, run(folder, text)
+
+
+def stop_at(folder, step):
+    """`should_stop` of a run that is asked to stop in its step `step`, from 2: the metrics lag one step behind."""
+
+    def should_stop():
+        log = folder / "metrics.jsonl"
+        return log.exists() and log.read_text().count("train/loss") == step - 1
+
+    return should_stop
 
 
 def lines_without_clocks(folder):
@@ -111,38 +110,50 @@ def test_another_config_is_refused_with_the_difference(finished, text):
 
 @pytest.mark.parametrize("stop_after", [3, 4, 9])
 def test_resumed_run_equals_uninterrupted_run_bitwise(finished, text, tmp_path, stop_after):
-    asked = []
     with pytest.raises(runner.Interrupted, match=f"step {stop_after}"):
-        run(tmp_path, text, should_stop=lambda: len(asked.append(0) or asked) == stop_after)
+        run(tmp_path, text, should_stop=stop_at(tmp_path, stop_after))
     assert not (tmp_path / "result.json").exists()
     run(tmp_path, text)
     assert_same_run(tmp_path, finished[0])
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_random_moments_equals_one_that_was_not(finished, text, tmp_path):
-    """kill -9, ten times, then to the end."""
-    command = [sys.executable, "-c", SCRIPT, json.dumps(to_dict(TINY)), str(tmp_path), str(text)]
-    rng = random.Random(1)
-    for _ in range(10):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=rng.uniform(3, 14))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    run(tmp_path, text)
-    assert_same_run(tmp_path, finished[0])
-
-
 def test_other_data_is_refused_on_resume(text, tmp_path):
-    asked = []
     with pytest.raises(runner.Interrupted):
-        run(tmp_path / "run", text, should_stop=lambda: len(asked.append(0) or asked) == 1)
+        run(tmp_path / "run", text, should_stop=stop_at(tmp_path / "run", 2))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "other.txt").write_text("something else entirely. " * 200)
     with pytest.raises(InputError, match="trained on data of digest"):
         run(tmp_path / "run", tmp_path / "data")
+
+
+def test_a_run_asked_to_stop_before_its_first_step_says_that_there_is_no_checkpoint(finished, text, tmp_path):
+    with pytest.raises(runner.Interrupted, match="before the first step: no checkpoint is written yet"):
+        run(tmp_path, text, should_stop=lambda: True)
+    assert not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text()
+    run(tmp_path, text)
+    assert_same_run(tmp_path, finished[0])
+
+
+def test_a_run_asked_to_stop_while_its_data_is_prepared_stops_there(finished, text, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(runner.Interrupted, match="no checkpoint"):
+        run(tmp_path / "run", text, should_stop=lambda: True)
+    assert not (tmp_path / "run").exists()  # nothing was begun
+    run(tmp_path / "run", text)
+    assert_same_run(tmp_path / "run", finished[0])
+
+
+def test_checkpoints_of_another_architecture_are_refused_with_the_keys(finished, text, tmp_path):
+    wider = override(TINY, {"model.d_model": 32, "optimizer.b1": 0.8})
+    with pytest.raises(runner.Interrupted):
+        run(tmp_path, text, wider, should_stop=stop_at(tmp_path, 2))
+    shutil.rmtree(tmp_path / "checkpoints")
+    shutil.copytree(finished[0] / "checkpoints", tmp_path / "checkpoints")
+    with pytest.raises(
+        InputError, match=r"another config: model\.d_model is 16, not 32, optimizer\.b1 is 0\.9, not 0\.8"
+    ):
+        run(tmp_path, text, wider)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["12", "8"]
 
 
 def test_divergence_stops_with_a_hint_and_keeps_the_last_good_checkpoint(text, tmp_path):
@@ -186,9 +197,8 @@ def test_a_tokenizer_larger_than_the_model_is_refused_before_the_folder_is_claim
 
 
 def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path):
-    asked = []
     with pytest.raises(runner.Interrupted):
-        run(tmp_path, text, should_stop=lambda: len(asked.append(0) or asked) == 5)
+        run(tmp_path, text, should_stop=stop_at(tmp_path, 5))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "tokens": 384, "train/loss": 1.0}\n{"step": 7, "tok')
     run(tmp_path, text)
