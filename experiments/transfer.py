@@ -51,7 +51,7 @@ EXPERIMENT = Experiment(
             arms=(*(f"layers{n}" for n in range(LAYERS)), ALL, "scratch", "scratch-long", "head", "head-fast", "top2"),
         ),
         # GPT-1's own weights and rate; the first five blocks, and all twelve. Not run by us.
-        "paper": Scale(PAPER, seeds=tuple(range(5))),
+        "paper": Scale({**PAPER, "finetuning.examples": 4000}, seeds=tuple(range(5))),
     },
     comparisons=(
         Comparison(ALL, "layers0", "higher", ACCURACY, 0.02, name="all layers - embeddings only"),
