@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from experiments import commands, finetuning_commands
 from experiments.compile_command import compile_config
+from experiments.contamination_command import contamination
 from experiments.disk import DiskFull
 from experiments.interrupt import STATUS, Stopped
 from gpt_jax.errors import InputError, unknown
@@ -244,6 +245,15 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable")
 
 
+def _contamination(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="a run folder, or a file or folder of text")
+    parser.add_argument("--tasks", required=True, metavar="A,B", help="tasks' names, or files: .txt, .jsonl, .tsv")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the tasks' data is")
+    parser.add_argument("--corpus-dir", type=Path, metavar="DIR", help="where the run's text is (--data-dir)")
+    parser.add_argument("--n", type=whole(1), metavar="N", help="words of a collision (by task, 8 to 13)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a json file with every item's verdict")
+
+
 COMMANDS = {
     "list": Command("the experiments there are", f"{START} list --json", _list, commands.list_experiments),
     "show": Command(
@@ -280,6 +290,12 @@ COMMANDS = {
         f"{START} compile gpt2-1.5b --topology v5e:4x4 --mesh fsdp=16 training.batch_tokens=131072",
         _compile,
         compile_config,
+    ),
+    "contamination": Command(
+        "how much of a task stands in a corpus, and which of its items are clean",
+        f"{START} contamination runs/quickstart/gpt/seed-0 --tasks lambada --data-dir data --out overlap.json",
+        _contamination,
+        contamination,
     ),
     "verify": Command(
         "check that a run folder is whole", f"{START} verify runs/quickstart/gpt/seed-0", _folder, commands.verify
