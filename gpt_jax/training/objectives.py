@@ -113,7 +113,9 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
 
         dw_VM, (nats, dh) = jax.lax.scan(part, dw_VM, (split(h_BTM), split(targets_BT), split(weights_BT)))
         nats_BT, dh_BTM = join(nats), join(dh) if with_gradient else dh
-    return nats_BT, dh_BTM, dw_VM[:size] if with_gradient else dw_VM
+    if with_gradient and rows > size:  # the TPU compiler fails where it fuses this slice with the sum over devices
+        dw_VM = jax.lax.optimization_barrier(dw_VM)[:size]
+    return nats_BT, dh_BTM, dw_VM
 
 
 def _cross_entropy_forward(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk):
