@@ -1,6 +1,6 @@
 """The "traditional networks" of the claims: an LSTM language model, and bag-of-words.
 
-Axes: B batch, T time, M model width, U units, V vocabulary.
+Axes: B batch, T time, M model width, U units, V vocabulary; 4 is the gates.
 
 GPT-1's Table 5 compares the decoder with "a single layer 2048 unit LSTM" that is pre-trained and fine-tuned alike; the
 paper says no more about it. Here d_model is the width of the embedding, n_layer the layers, and d_ff (None: 4 d_model)
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, Task
 
 
+State = tuple[jax.Array, jax.Array]  # (c, h) of a layer, float32 (B, U)
+
+
 @flax.struct.dataclass
 class Carry:
-    """What decoding carries from token to token: `layers` holds (c, h) of each layer, float32 `(B, U)`.
+    """What decoding carries from token to token: `layers` holds each layer's state.
 
     `length_B` counts the tokens of each row.
     """
 
     length_B: jax.Array
-    layers: tuple[tuple[jax.Array, jax.Array], ...]
+    layers: tuple[State, ...]
 
 
 def init_carry(config: ModelConfig, batch_size: int) -> Carry:
@@ -55,8 +58,8 @@ class LSTMLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BTM: jax.Array, carry: tuple[jax.Array, jax.Array], real_BT: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        self, x_BTM: jax.Array, carry: State, real_BT: jax.Array
+    ) -> tuple[jax.Array, State]:  # fmt: skip
         c, units = self.config, self.config.mlp_width
         gates_BT4U = Linear(c, (4, units), name="input")(x_BTM)
         shape = (units, 4, units)
@@ -64,21 +67,53 @@ class LSTMLayer(nn.Module):
             "recurrent", kernel_initializer(c, shape, 1, False), shape, jnp.dtype(c.param_dtype)
         )  # fmt: skip
         forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
-
-        def step(carry, x):
-            c_BU, h_BU = carry
-            gates_B4U, real_B = x
-            gates_B4U = gates_B4U + contract(h_BU, recurrent_U4U, range(1, 2), range(1), jnp.dtype(jnp.float32))
-            i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
-            new_BU = jax.nn.sigmoid(f_BU + forget_U) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
-            out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
-            keep_B1 = real_B[:, None]
-            return (jnp.where(keep_B1, new_BU, c_BU), jnp.where(keep_B1, out_BU, h_BU)), out_BU
-
-        by_time = (jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0), real_BT.T)
-        carry, out_TBU = jax.lax.scan(step, carry, by_time)
+        gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U)
+        out_TBU, carry = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T)
         out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)
         return Linear(c, (c.d_model,), name="output")(out_BTU), carry
+
+
+@jax.custom_vjp
+def recurrence(
+    gates_TB4U: jax.Array, recurrent_U4U: jax.Array, carry: State, real_TB: jax.Array
+) -> tuple[jax.Array, State]:  # fmt: skip
+    """The outputs h `(T, B, U)` and the last (c, h), from what the input adds to the gates i, f, o, g.
+
+    The gradient of the recurrent matrix is one product over all steps, formed after the backward scan: inside it, the
+    matrix's gradient would be read and written at every step.
+    """
+    return _scan(gates_TB4U, recurrent_U4U, carry, real_TB)[0]
+
+
+def _scan(gates_TB4U, recurrent_U4U, carry, real_TB):
+    """(`recurrence`'s results, the h that each step starts from)."""
+
+    def step(carry, x):
+        (c_BU, h_BU), (gates_B4U, real_B) = carry, x
+        gates_B4U = gates_B4U + contract(h_BU, recurrent_U4U, range(1, 2), range(1), jnp.dtype(jnp.float32))
+        i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
+        new_BU = jax.nn.sigmoid(f_BU) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
+        out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
+        keep_B1 = real_B[:, None]
+        return (jnp.where(keep_B1, new_BU, c_BU), jnp.where(keep_B1, out_BU, h_BU)), (out_BU, h_BU)
+
+    carry, (out_TBU, before_TBU) = jax.lax.scan(step, carry, (gates_TB4U, real_TB))
+    return (out_TBU, carry), before_TBU
+
+
+def _recurrence_forward(gates_TB4U, recurrent_U4U, carry, real_TB):
+    run = lambda gates_TB4U, carry: _scan(gates_TB4U, recurrent_U4U, carry, real_TB)  # noqa: E731
+    results, pull_back, before_TBU = jax.vjp(run, gates_TB4U, carry, has_aux=True)
+    return results, (pull_back, before_TBU)
+
+
+def _recurrence_backward(saved, g):
+    pull_back, before_TBU = saved
+    dgates_TB4U, dcarry = pull_back(g)
+    return dgates_TB4U, jnp.einsum("tbu,tbkv->ukv", before_TBU, dgates_TB4U), dcarry, None
+
+
+recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
 class LSTM(nn.Module):
