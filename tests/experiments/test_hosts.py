@@ -1,0 +1,98 @@
+"""Two real processes on this machine are one run; killed, it goes on as one process on another mesh."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpt_jax.errors import InputError
+from gpt_jax.parallel.hosts import Hosts, agreed, parse_hosts
+
+ROOT = Path(__file__).parents[2]
+STEPS, BATCH = 12, 512
+SETTINGS = [
+    "run", "quickstart", "--scale", "smoke", f"training.train_tokens={STEPS * BATCH}", f"training.batch_tokens={BATCH}",
+    "model.n_layer=1", "model.d_model=32", "model.matmul_dtype=float32", "optimizer.warmup_tokens=0",
+    f"training.evaluate_every_tokens={STEPS * BATCH}", "training.evaluation_tokens=512",
+    f"training.sample_every_tokens={STEPS * BATCH}", "training.sample_tokens=2",
+    f"training.checkpoint_every_tokens={4 * BATCH}",
+]  # fmt: skip
+
+
+def start(devices: int, arguments: list[str], cache: Path) -> subprocess.Popen:
+    env = {
+        **os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "GPT_JAX_CACHE": str(cache),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "experiments", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out[-3000:]
+    return out
+
+
+def losses(folder: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_processes_train_are_killed_and_go_on_as_one_on_another_mesh(tmp_path):
+    cache = tmp_path / "cache"
+    alone = start(1, [*SETTINGS, "--out", str(tmp_path / "alone")], cache)
+    finish(alone)
+    expected = losses(tmp_path / "alone/quickstart/gpt/seed-0")
+    assert len(expected) == STEPS
+
+    folder, port = tmp_path / "pair/quickstart/gpt/seed-0", free_port()
+    mesh = ["mesh.fsdp=4", "mesh.tensor=2"]
+    pair = [
+        start(4, [*SETTINGS, *mesh, "--out", str(tmp_path / "pair"), "--hosts", f"127.0.0.1:{port},2,{i}"], cache)
+        for i in range(2)
+    ]
+    checkpoints, deadline = folder / "checkpoints", time.time() + 240
+    while not any(p.name.isdigit() for p in checkpoints.glob("*")) and time.time() < deadline:
+        assert all(p.poll() in (None, 0) for p in pair), [p.stdout.read()[-2000:] for p in pair if p.poll()]
+        time.sleep(0.05)
+    for process in pair:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    steps = [int(p.name) for p in checkpoints.iterdir() if p.name.isdigit()]
+    assert steps and 4 in range(min(steps), STEPS)
+
+    out = finish(start(8, ["resume", str(folder), "mesh.data=2", "mesh.fsdp=4", "mesh.tensor=1"], cache))
+    assert "resuming after step" in out or max(steps) == STEPS
+    continued = losses(folder)
+    assert list(continued) == list(expected), "each step is logged once, by one process"
+    np.testing.assert_allclose(list(continued.values()), list(expected.values()), atol=2e-5)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["metrics"]["tokens"] == STEPS * BATCH
+
+
+def test_hosts_are_read_and_nonsense_is_refused():
+    assert parse_hosts("10.0.0.1:9911,2,1") == Hosts("10.0.0.1:9911", 2, 1)
+    for wrong in ("10.0.0.1,2,1", "a:1,2,2", "a:b,2,0", "a:1", "a:1,2,0,4"):
+        with pytest.raises(InputError, match="HOST:PORT,COUNT,INDEX"):
+            parse_hosts(wrong)
+
+
+def test_a_process_alone_stops_when_it_wants_to():
+    wish = iter([False, True])
+    should_stop = agreed(lambda: next(wish))
+    assert [should_stop(), should_stop()] == [False, True]
