@@ -94,11 +94,13 @@ class NgramIndex:
     def __init__(self, wanted: Collection[str]):
         self._hashes = WordHashes()
         self._wanted = set(wanted)
-        self._homes: dict[int, set[int]] = defaultdict(set)
+        by_length: dict[int, list[str]] = defaultdict(list)
         for gram in self._wanted:
-            parts = gram.split(" ")
-            *_, (_, last) = run_hashes(self._hashes.of(parts), len(parts))
-            self._homes[len(parts)].add(int(last[0]))
+            by_length[gram.count(" ") + 1].append(gram)
+        self._homes: dict[int, set[int]] = {}
+        for n, grams in by_length.items():
+            *_, (_, runs) = run_hashes(self._hashes.of(" ".join(grams).split(" ")), n)
+            self._homes[n] = set(runs[::n].tolist())
         self._tables = {n: _Table(homes) for n, homes in self._homes.items()}
 
     def find(self, documents: Documents, words: Words) -> set[str]:

@@ -77,8 +77,9 @@ class NgramFilter:
         """Hashes of the runs of n words that lie within one document."""
         if len(words) < self.n:
             return []
-        *_, (_, runs) = run_hashes(self._hashes.of(words), self.n)
-        ends = np.cumsum([0, *(word == END for word in words)])
+        hashes = self._hashes.of(words)
+        *_, (_, runs) = run_hashes(hashes, self.n)
+        ends = np.cumsum(np.append(False, hashes == np.uint64(self._hashes[END])))
         return runs[ends[self.n :] == ends[: -self.n]].tolist()
 
 

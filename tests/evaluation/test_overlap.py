@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import configs
 from experiments.cli import main
 from experiments.contamination_command import item_text
+from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation import ngrams as ngrams_module
 from gpt_jax.evaluation.ngrams import NgramIndex, alphanumeric_words, unpunctuated_words
@@ -28,6 +30,7 @@ from gpt_jax.evaluation.overlap import (
     total,
 )
 from gpt_jax.evaluation.training_filter import filter_training
+from tests.experiments.made_up import write_folder
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=40).map(" ".join)
 
@@ -64,6 +67,11 @@ def test_the_filter_holds_what_was_added_and_nothing_else_here(documents, text, 
     grams = [" ".join(text.split()[i : i + n]) for i in range(len(text.split()) - n + 1)]
     assert training.holds(text.split()) == [stands(gram, documents) for gram in grams]
     assert training.ngrams == sum(max(len(document.split()) - n + 1, 0) for document in documents)
+
+
+def test_equal_hashes_of_different_words_find_nothing(monkeypatch):
+    monkeypatch.setattr(ngrams_module.xxhash, "xxh3_64_intdigest", lambda data: 7)
+    assert NgramIndex({"a b", "c d"}).find(["a b a"], unpunctuated_words) == {"a b"}
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
@@ -116,7 +124,7 @@ def test_overlap_is_the_share_of_8_grams():
     assert Overlap(3, 12).share == 0.25 and Overlap(0, 0).share == 0.0
 
 
-@pytest.mark.parametrize(("lengths", "n"), [([3] * 10, 8), ([10] * 10, 10), ([40] * 10, 13), ([9, *[20] * 19], 13)])
+@pytest.mark.parametrize(("lengths", "n"), [([3] * 10, 8), ([10] * 10, 10), ([40] * 10, 13), ([9, 9, *[20] * 18], 9)])
 def test_n_is_the_fifth_percentile_between_8_and_13(lengths, n):
     assert collision_length([words(length) for length in lengths]) == n
 
@@ -218,6 +226,21 @@ def test_the_command_names_the_dirty_items(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "task.jsonl" in printed and "50.00%" in printed
     assert re.search(r"23 8-grams in \d+ MiB at a rate of 1e-08; of 1,000,000 random strings it holds 0", printed)
+
+
+def test_of_a_run_folder_only_the_training_text_counts(tmp_path, monkeypatch):
+    """A text's last tenth is held out: an item there is clean."""
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "book.txt").write_text(words(1000))
+    config = override(configs.get("quickstart"), {"data.source": "local", "data.validation_fraction": 0.1})
+    identity = {"experiment": "quickstart", "arm": "gpt", "seed": 0, "scale": "smoke"}
+    write_folder(tmp_path / "run", config, identity)
+    (tmp_path / "task.txt").write_text(f"{words(20, 100)}\n{words(20, 970)}\n")
+    command = ["contamination", str(tmp_path / "run"), "--tasks", str(tmp_path / "task.txt")]
+    assert main([*command, "--corpus-dir", str(tmp_path / "text"), "--out", str(tmp_path / "o.json")]) == 0
+    (row,) = json.loads((tmp_path / "o.json").read_text())["tasks"].values()
+    assert (row["clean"], row["dirty"]) == ([1], [0])
 
 
 def test_the_command_refuses_what_is_not_there(tmp_path, capsys):
