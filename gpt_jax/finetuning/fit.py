@@ -18,6 +18,7 @@ from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
 from gpt_jax.finetuning.step import finetuning_step, learning_rates
 from gpt_jax.finetuning.transformations import Encoded, batch_rows, longest, subset, tokenize
+from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.training.optimizer import make_optimizer
 from gpt_jax.training.state import TrainState
 
@@ -42,14 +43,14 @@ def fit(
 
     After each epoch the task's metric is measured on the validation split: the highest wins, and of equals the lowest
     validation loss. All epochs run, so that the schedule ends where it should; with `patience`, fewer. Without
-    validation examples the last epoch is returned.
+    labelled validation examples the last epoch is returned.
 
     Args:
       config: its model is the language model's, without the special tokens; training.seed decides what is new, the
         dropout, the order, and which examples are drawn.
       splits: "train", and where there are any "validation" and "test"; the test split decides no more than the length
         of the arrays.
-      pretrained: the language model's parameters, blocks unrolled; none: from scratch.
+      pretrained: the language model's parameters, in the layout that config says; none: from scratch.
       on_update: gets the updates done so far and their metrics ("loss", "supervised_loss", "auxiliary_loss" where
         lambda is not 0: nats; "gradient_norm"; "rate"; "tokens", those of the update).
       on_epoch: gets the updates done so far and "loss" (nats) and the task's metric, of validation.
@@ -59,6 +60,7 @@ def fit(
       TrainingDiverged: the loss is not finite.
     """
     settings, seed = config.finetuning, config.training.seed
+    pretrained = None if pretrained is None else unstack_layers(config.model, pretrained)
     model = dataclasses.replace(config.model, scan_layers=False)
     config = dataclasses.replace(config, model=model)
     splits = drawn(config, splits)
@@ -73,7 +75,8 @@ def fit(
     length = settings.max_length or fitting_length(config, task, splits, tokenizer)
     classifier = Classifier(task, objective, tokenizer, length, trained, frozen)
     answers = max(len(e.texts) - 2 for split in splits.values() for e in split) if _chooses(task) else None
-    data, validation = (classifier.encode(part, answers) for part in (train, splits["validation"]))
+    judges = [example for example in splits["validation"] if example.label is not None]
+    data, validation = (classifier.encode(part, answers) for part in (train, judges))
 
     batch = min(settings.batch_size, len(train))
     per_epoch = len(train) // batch
@@ -123,7 +126,7 @@ def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
 
 
 def validate(classifier: Classifier, encoded: Encoded) -> Metrics:
-    """ "loss" (nats) and the task's metric over the encoded examples that have a label; NaN without any."""
+    """The "loss" (nats) and the task's metric, over the encoded examples that have a label; NaN without any."""
     from gpt_jax.evaluation.scores import score
 
     task = classifier.task
