@@ -41,7 +41,7 @@ class NgramFilter:
     """A Bloom filter that grows: the n-grams of a training corpus, and with probability `rate` any other.
 
     One filter for each `PART` n-grams, the i-th at rate / 2^(i+1), so that together they keep to `rate` (Almeida et
-    al. 2007). About 5.5 bytes an n-gram at 1e-8: 1 GB for 1 GB of English, which has some 180 M.
+    al. 2007). 5 to 6 bytes an n-gram at 1e-8: about 1 GiB for 1 GB of English, which has some 180 M.
     """
 
     def __init__(self, n: int = 8, rate: float = 1e-8, words: Words = alphanumeric_words, part: int = PART):
