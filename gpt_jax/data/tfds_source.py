@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.data import plays
-from gpt_jax.data.cache import Digests, digest_of, lock
+from gpt_jax.data.cache import Digests, cache_root, digest_of, lock
 from gpt_jax.data.text import Document, Source
 from gpt_jax.errors import InputError, unknown
 
@@ -43,6 +43,21 @@ def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
     Raises:
       InputError: an unknown dataset, one that cannot be prepared or read here, no text feature.
     """
+    builder = _found(dataset, data_dir, root)
+    builder = _prepared(builder, root)
+    digests = Digests(root)
+    files = sorted(path for path in Path(builder.data_path).iterdir() if FILE_FORMAT in path.name)
+    return Source(f"tfds:{dataset}", digest_of([digests(file) for file in files]), lambda: _examples(builder))
+
+
+def builder_of(dataset: str, data_dir: Path | None = None) -> Any:
+    """The prepared TFDS builder of `dataset`, for its splits and features. Raises `InputError`."""
+    root = cache_root()
+    return _prepared(_found(dataset, data_dir, root), root)
+
+
+def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
+    """The builder of `dataset`: where it lies prepared, or below the cache."""
     import tensorflow_datasets as tfds
 
     with _quiet():
@@ -54,10 +69,7 @@ def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
             raise unknown("TFDS dataset", dataset, tfds.list_builders(with_community_datasets=False)) from None
         except Exception as error:
             raise InputError(f"data.source: TFDS cannot open {dataset!r}: {_one_line(error)}") from None
-    builder = _prepared(builder, root)
-    digests = Digests(root)
-    files = sorted(path for path in Path(builder.data_path).iterdir() if FILE_FORMAT in path.name)
-    return Source(f"tfds:{dataset}", digest_of([digests(file) for file in files]), lambda: _examples(builder))
+    return builder
 
 
 def _prepared(builder: Any, root: Path) -> Any:

@@ -1,0 +1,187 @@
+"""Tasks from a user's folder, from the original files, and from TFDS."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gpt_jax.data import task_folder
+from gpt_jax.data.tasks import TASKS, Example, get_task, load_task, task_names
+from gpt_jax.errors import InputError
+
+FORMS = {
+    "classification": "text\tlabel\nfine film\tgood\ndull film\tbad\nnice\tgood\n",
+    "entailment": "premise\thypothesis\tlabel\nIt rains.\tIt is wet.\tyes\nIt rains.\tIt is dry.\tno\n",
+    "similarity": "text_a\ttext_b\tlabel\na cat\ta kitten\t4.5\na cat\ta car\t0.2\n",
+    "multiple_choice": "context\tquestion\tanswer_1\tanswer_2\tanswer_3\tlabel\n"
+    "Tom fell.\tWhy?\tIce\tSun\t\t1\nA\tB\tC\tD\tE\t3\n",
+}
+
+
+def folder(tmp_path: Path, train: str, suffix: str = ".tsv", **others: str) -> Path:
+    place = tmp_path / "mine"
+    place.mkdir()
+    for name, text in {"train": train, **others}.items():
+        (place / (name if name.endswith("json") else name + suffix)).write_text(text, encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize("shape", FORMS)
+def test_the_columns_say_the_shape(tmp_path, shape):
+    task, splits = load_task(str(folder(tmp_path, FORMS[shape])))
+    assert (task.name, task.shape) == ("mine", shape)
+    assert len(splits["train"]) + len(splits["validation"]) == len(FORMS[shape].splitlines()) - 1
+    everything = {e.texts: e.label for split in splits.values() for e in split}
+    expected = {
+        "classification": {("fine film",): 1, ("dull film",): 0, ("nice",): 1},
+        "entailment": {("It rains.", "It is wet."): 1, ("It rains.", "It is dry."): 0},
+        "similarity": {("a cat", "a kitten"): 4.5, ("a cat", "a car"): 0.2},
+        "multiple_choice": {("Tom fell.", "Why?", "Ice", "Sun"): 0, ("A", "B", "C", "D", "E"): 2},
+    }
+    assert everything == expected[shape]
+    assert (task.metric == "pearson") == (task.regression is not None) == (shape == "similarity")
+
+
+def test_json_lines_and_task_json_say_the_same(tmp_path):
+    rows = [{"context": "Tom fell.", "answers": ["Ice", "Sun"], "label": 2, "id": "q7", "group": "easy"}]
+    stated = {"shape": "multiple_choice", "metric": "accuracy", "name": "falls"}
+    place = folder(tmp_path, "\n".join(map(json.dumps, rows * 3)), ".jsonl", **{"task.json": json.dumps(stated)})
+    task, splits = load_task(str(place))
+    assert task.name == "falls"
+    assert splits["train"][0] == Example(("Tom fell.", "", "Ice", "Sun"), 1, "q7", "easy")
+
+
+def test_stated_labels_keep_their_order(tmp_path):
+    stated = json.dumps({"labels": ["good", "bad"], "metric": "f1"})
+    task, _ = load_task(str(folder(tmp_path, FORMS["classification"], **{"task.json": stated})))
+    assert task.labels == ("good", "bad") and task.metric == "f1"
+
+
+def test_a_mark_carriage_returns_and_empty_lines_are_passed_over(tmp_path):
+    text = "\ufeff" + FORMS["classification"].replace("\n", "\r\n\r\n")
+    _, splits = load_task(str(folder(tmp_path, text)))
+    assert {e.texts for s in splits.values() for e in s} == {("fine film",), ("dull film",), ("nice",)}
+
+
+def test_test_labels_may_be_missing_and_validation_is_held_out_for_good(tmp_path):
+    train = "text\tlabel\n" + "".join(f"text {n}\t{n % 2}\n" for n in range(400))
+    place = folder(tmp_path, train, test="text\tlabel\nunknown\t\n")
+    _, splits = load_task(str(place))
+    assert splits["test"][0].label is None
+    assert 20 < len(splits["validation"]) < 60
+    assert not {e.texts for e in splits["train"]} & {e.texts for e in splits["validation"]}
+    assert load_task(str(place))[1] == splits
+
+
+@pytest.mark.parametrize(
+    "train, others, said",
+    [
+        ("text\tlabel\nfine\tgood\textra\n", {}, r"train\.tsv:2: 3 columns"),
+        ("words\tlabel\nfine\tgood\n", {}, r"train\.tsv:2: columns words, label"),
+        ("text\tlabel\nfine\t\n", {}, r"train\.tsv:2: a training example has no label"),
+        ("text\tlabel\n", {}, "has no rows"),
+        (FORMS["multiple_choice"].replace("\t1\n", "\t4\n"), {}, r"train\.tsv:2: label '4'.* 1 to 2"),
+        (FORMS["classification"], {"test": "text\tlabel\nfine\tgreat\n"}, r"test\.tsv:2: label 'great'.* bad, good"),
+        (FORMS["classification"], {"task.json": '{"shapes": 1}'}, r"task\.json: key.*shapes.*shape"),
+        (FORMS["classification"], {"task.json": '{"shape": "pairs"}'}, "pairs"),
+        (FORMS["classification"], {"task.json": "{"}, "not JSON"),
+        (FORMS["similarity"], {"task.json": '{"regression": [0, 4]}'}, r"train\.tsv:2: label '4.5'.* 0 to 4"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_by_file_and_line(tmp_path, train, others, said):
+    with pytest.raises(InputError, match=said):
+        load_task(str(folder(tmp_path, train, **others)))
+
+
+def test_unknown_tasks_name_the_nearest():
+    with pytest.raises(InputError, match="sst2"):
+        get_task("sst-2")
+
+
+def test_every_declared_task_is_whole():
+    assert len(set(task_names())) == len(TASKS) >= 14
+    for task in TASKS:
+        assert (task.shape == "multiple_choice" or task.regression is not None) == (task.labels == ())
+
+
+DEV = ("train", "dev", "test")
+SICK = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n1\tA\tB\t4.5\tCONTRADICTION\n"
+COPA = (
+    '<c><item id="1" asks-for="effect" most-plausible-alternative="2"><p>P.</p><a1>X.</a1><a2>Y.</a2></item>'
+    '<item id="2" asks-for="cause" most-plausible-alternative="1"><p>Q.</p><a1>X.</a1><a2>Y.</a2></item></c>'
+)
+OPENBOOK = "ID\tq\tc\tw\tk\n7\tThe sun is\t(A) hot (B) cold (see (A)) (C) wet (D) far\tx\tA\n"
+STORY = "s1\tAuthor\tTom fell.\\newlineHe rose.\t" + "\t".join(["one: Who?", "a", "b", "c", "d"] * 4) + "\n"
+COLA = ("in_domain_train", "in_domain_dev", "out_of_domain_dev")
+PAN = (("_s1.txt", "A\n"), ("_s2.txt", "B\n"), (".labels", "1\n"))
+# files of the original distribution, and the first example's texts and label
+ORIGINALS = {
+    "sst2": (
+        {f"sst2/{n}.tsv": "sentence\tlabel\na good film \t1\nbad\t0\n" for n in DEV},
+        (("a good film",), 1),
+    ),
+    "cola": (
+        {f"cola/raw/{n}.tsv": "gj04\t1\t\tHe left.\ngj04\t0\t*\tLeft he.\n" for n in COLA},
+        (("He left.",), 1),
+    ),
+    "trec": (
+        {f"trec/TREC.{n}.all": "0 What is an atom ?\n" * 3 for n in ("train", "test")},
+        (("What is an atom ?",), 0),
+    ),
+    "rte": (
+        {f"rte/{n}.tsv": "index\tsentence1\tsentence2\tlabel\n0\tA\tB\tnot_entailment\n" for n in DEV},
+        (("A", "B"), 1),
+    ),
+    "sick": (
+        {f"sick/SICK_{n}.txt": SICK for n in ("train", "trial", "test_annotated")},
+        (("A", "B"), 2),
+    ),
+    "stsb": (
+        {f"stsb/sts-{n}.csv": 'news\tMSRpar\t2012\t7\t3.800\tA "b\tC\tx\ty\n' for n in DEV},
+        (('A "b', "C"), 3.8),
+    ),
+    "pan": (
+        {f"pan/pan-{n}{end}": text * 3 for n in ("train", "test") for end, text in PAN},
+        (("A", "B"), 1),
+    ),
+    "copa": (
+        {f"copa/datasets/copa-{n}.xml": COPA for n in ("dev", "test")},
+        (("P.", "so", "X.", "Y."), 1),
+    ),
+    "openbookqa": (
+        {f"openbookqa/{n}.tsv": OPENBOOK for n in DEV},
+        (("The sun is", "", "hot", "cold (see (A))", "wet", "far"), 0),
+    ),
+    "mctest160": (
+        {f"mctest/mc160.{n}.{end}": text for n in DEV for end, text in (("tsv", STORY), ("ans", "C\tA\tB\tD\n"))},
+        (("Tom fell. He rose.", "Who?", "a", "b", "c", "d"), 2),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_original_files_are_read_as_they_are(tmp_path, name):
+    files, (texts, label) = ORIGINALS[name]
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    task, splits = load_task(name, tmp_path)
+    assert task == get_task(name)
+    first = splits["train"][0]
+    assert (first.texts, first.label) == (texts, label)
+
+
+def test_damaged_original_files_are_named(tmp_path):
+    (tmp_path / "rte").mkdir()
+    (tmp_path / "rte/train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\tA\tB\tperhaps\n")
+    with pytest.raises(InputError, match=r"rte/train\.tsv:2: label 'perhaps'"):
+        load_task("rte", tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        load_task("trec", tmp_path)
+
+
+def test_a_folder_in_our_form_may_stand_in_for_a_declared_task(tmp_path):
+    (tmp_path / "rte").mkdir()
+    (tmp_path / "rte/train.tsv").write_text(FORMS["entailment"] * 1)
+    task, _ = load_task("rte", tmp_path)
+    assert task.labels == ("no", "yes") and task_folder.is_one(tmp_path / "rte")
