@@ -52,8 +52,9 @@ def forward_and_backward(pattern: Pattern, length: int, repeats: int = 2) -> tup
 def cost_by_length(run: FinishedRun) -> dict[str, float | list[float]]:
     """The cost of a layer of the run's attention, the mean over a period, at growing lengths.
 
-    Training changes nothing in it, so it is measured at seed 0 only. Lengths reach 32,768 except for runs of a smoke test, which are told by their short context. The memory is that of
-    the compiled program's temporaries; only figures named `time/...` depend on the clock.
+    Training changes nothing in it, so it is measured at seed 0 only. Lengths reach 32,768 except for runs of a smoke
+    test, which are told by their short context. The memory is that of the compiled program's temporaries; only figures
+    named `time/...` depend on the clock.
     """
     from gpt_jax.model.costs import attention_flops, pairs
 
