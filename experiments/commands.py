@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import experiment as experiments
-from experiments.disk import DiskFull
+from experiments.disk import DiskFull, hush_writers
 from experiments.experiment import Experiment
 from gpt_jax.config import RunConfig, flatten, override, to_dict
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
@@ -293,11 +293,12 @@ def writable(out: Path) -> None:
 
 
 def joined_console(hosts: str | None) -> Any:
-    """The terminal, after joining the other processes that `--hosts` names; one process prints."""
+    """The terminal of a run, after joining the other processes that `--hosts` names; one process prints."""
     from rich.console import Console
 
     from gpt_jax.parallel.hosts import initialize, is_writer
 
+    hush_writers()
     initialize(hosts)
     return Console(quiet=not is_writer())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,20 @@ def named_when_full(folder: Path) -> Iterator[None]:
         raise DiskFull(
             f"{folder}: cannot be written: {reason}: the checkpoints that were there are whole; make room and go on"
         ) from None
+
+
+def hush_writers() -> None:
+    """Keeps what a save raises from being printed as well, for the rest of this process: Orbax logs it, its event loop
+    logs what nobody waited for, and TensorStore shows every write that comes to an end after the loop."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    shown = sys.unraisablehook
+
+    def show(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            shown(unraisable)
+
+    sys.unraisablehook = show
 
 
 def _full(error: BaseException | None) -> str | None:

@@ -7,7 +7,6 @@ a folder with one is finished and is skipped, and a folder of another config is 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +60,6 @@ def run(
     Continues from the newest readable checkpoint. Raises `InputError` (another config's folder, bad data),
     `TrainingDiverged` (unless that is an outcome), `DiskFull`, and `Interrupted` once `should_stop()`.
     """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it also raises
     screen = Screen(console)
     with named_when_full(folder):
         finished = result_of(folder, config)

@@ -65,7 +65,11 @@ class Corpus:
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Opens a prepared folder, checking its files' checksums (those of large unchanged files once).
+    """Opens a prepared folder, checking its files' checksums.
+
+    A file of 16 MiB or more whose size and time are as they were is not hashed again: that would read a large corpus
+    at every start. A bit that flips in it is seen when its records are read (ArrayRecord hashes them in chunks), and
+    `pipeline.Windows` then names the file; `verify_corpus` finds it at once.
 
     Raises:
       InputError: a missing or damaged file, by name, with what to do about it.

@@ -9,15 +9,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from gpt_jax.data.prepare import Corpus
+from gpt_jax.data.prepare import Corpus, verify_corpus
 from gpt_jax.errors import InputError
 
 PADDING = -1  # in place of a token: not there, not scored
 PREFETCH = 4  # batches read ahead
+
+
+@contextmanager
+def _damage_named(corpus: Corpus) -> Iterator[None]:
+    """ArrayRecord keeps hashes of its own: what a damaged shard makes it raise, as the `InputError` that names it."""
+    try:
+        yield
+    except Exception:
+        verify_corpus(corpus)
+        raise
 
 
 class Windows:
@@ -26,7 +37,9 @@ class Windows:
     def __init__(self, corpus: Corpus, split: str):
         import grain
 
-        self._source: Any = grain.sources.ArrayRecordDataSource([str(path) for path in corpus.shards(split)])
+        self._corpus = corpus
+        with _damage_named(corpus):
+            self._source: Any = grain.sources.ArrayRecordDataSource([str(path) for path in corpus.shards(split)])
         self._dtype = corpus.manifest["dtype"]
         self._length = corpus.context_length + 1
 
@@ -34,9 +47,14 @@ class Windows:
         return len(self._source)
 
     def read(self, indices: list[int]) -> np.ndarray:
-        """The windows of these numbers: int32 `(len(indices), context_length + 1)`, short ones padded with -1."""
+        """The windows of these numbers: int32 `(len(indices), context_length + 1)`, short ones padded with -1.
+
+        Raises `InputError` naming a file that is damaged.
+        """
         rows = np.full((len(indices), self._length), PADDING, np.int32)
-        for row, record in zip(rows, self._source.__getitems__(indices) if indices else [], strict=True):
+        with _damage_named(self._corpus):
+            records = self._source.__getitems__(indices) if indices else []
+        for row, record in zip(rows, records, strict=True):
             tokens = np.frombuffer(record, self._dtype)
             row[: len(tokens)] = tokens
         return rows
