@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for note in notes:
         console.print(note, highlight=False)
-    lost = _train_all(e, arguments.scale, configs, arguments.out, data_dir, console)
+    lost = _train_all(e, arguments.scale, configs, arguments.out, data_dir, console, arguments.hosts)
     if len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
         print_report(e, arguments.out / e.name)
     for line in lost:
@@ -103,8 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train_all(
-    e: Experiment, scale: str, configs: dict[tuple[str, int], RunConfig], out: Path, data_dir: Path | None, console: Any
-) -> list[str]:
+    e: Experiment, scale: str, configs: dict[tuple[str, int], RunConfig], out: Path, data_dir: Path | None,
+    console: Any, hosts: str | None,
+) -> list[str]:  # fmt: skip
     """Runs all of `configs`; a line for each that failed. Wrong use, seen at the first, stops at once."""
     from experiments import runner
     from experiments.interrupt import Stopped, stop_on_signal
@@ -122,8 +123,8 @@ def _train_all(
                     evaluate=e.evaluate, resume_command=resume_command(folder, data_dir), should_stop=should_stop,
                 )  # fmt: skip
             except runner.Interrupted as stopped:
-                alone = len(configs) == 1 and (folder / "config.json").exists()
-                raise Stopped(f"{folder}: {stopped}", resume_command(folder, data_dir) if alone else None) from None
+                one = len(configs) == 1 and (folder / "config.json").exists() and not hosts
+                raise Stopped(f"{folder}: {stopped}", resume_command(folder, data_dir) if one else None) from None
             except DiskFull:  # for the other arms too
                 for line in lost:
                     print(f"failed: {line}", file=sys.stderr)

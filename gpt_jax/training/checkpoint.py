@@ -204,7 +204,7 @@ class _Best(managers.PreservationPolicy):
         self.losses: dict[int, float] = {}
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        ranked = sorted(checkpoints, key=lambda info: self._loss(info.step))
+        ranked = sorted(checkpoints, key=lambda info: (self._loss(info.step), -info.step))
         kept = {info.step for info in ranked[: self._count]}
         return [info.step in kept for info in checkpoints]
 

@@ -51,6 +51,10 @@ def test_the_newest_two_and_the_best_are_kept(folder):
     assert written(folder, [3.0, 1.0, 2.0, 5.0, 4.0, None]).steps() == [2, 5, 6]
 
 
+def test_steps_without_a_loss_are_none_of_the_best(folder):
+    assert written(folder, [None, None, None, None]).steps() == [3, 4]
+
+
 def test_the_best_of_an_earlier_session_is_kept(folder):
     written(folder, [3.0, 1.0, 2.0]).close()
     checkpoints = Checkpoints(folder, keep_last=1, keep_best=1)
