@@ -36,7 +36,8 @@ class Collective:
 def collectives(hlo: str) -> list[Collective]:
     """The collectives of a compiled module's text (`compiled.as_text()`), those in loops with their trip counts.
 
-    An instruction that the compiler spread over several fusions has one channel and counts once. A loop runs from 0
+    An instruction that the compiler spread over several fusions, or over an inner loop, has one channel and counts
+    once, where it runs least. A loop runs from 0
     to the constant in its condition, by what its body adds to the counter.
     """
     bodies = dict(_computations(hlo))
@@ -55,7 +56,7 @@ def collectives(hlo: str) -> list[Collective]:
             channel = re.search(r"channel_id=(\d+)", line)
             one = Collective(kind, size, group, times.get(name, 1))
             key = channel[1] if channel else f"{name} {line}"
-            if key not in found or one.times > found[key].times:
+            if key not in found or one.times < found[key].times:
                 found[key] = one
     return list(found.values())
 
