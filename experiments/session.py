@@ -156,12 +156,12 @@ class Session:
 
     def _check_origin(self, meta: dict[str, Any]) -> None:
         """Raises `InputError` for a checkpoint of another config, with the keys that differ, or of other data."""
-        if meta["config_digest"] != digest(self.config):
-            changed = differences(from_dict(meta["config"]), self.config) if "config" in meta else {}
+        changed = differences(from_dict(meta["config"]), self.config) if "config" in meta else {}
+        if changed:
             shown = ", ".join(f"{key} is {theirs!r}, not {ours!r}" for key, (theirs, ours) in changed.items())
             raise InputError(
-                f"{self.folder / 'checkpoints'} holds checkpoints of another config: "
-                f"{shown or meta['config_digest']}: only this run's own are allowed"
+                f"{self.folder / 'checkpoints'} holds checkpoints of another config: {shown}: only this run's own are "
+                "allowed"
             )
         if meta["data_digest"] != self.corpus.digest:
             raise InputError(
