@@ -135,7 +135,11 @@ def _task(folder: Path, shape: Any, stated: dict[str, Any], train: list[Row]) ->
     labels = () if score is not None or shape == "multiple_choice" else tuple(stated.get("labels") or _ordered(values))
     metric = stated.get("metric") or ("pearson" if score is not None else "accuracy")
     return Task(
-        stated.get("name") or folder.resolve().name, shape, labels, metric, None if score is None else tuple(score)
+        stated.get("name") or folder.resolve().name,
+        shape,
+        labels,
+        metric,
+        None if score is None else (score[0], score[1]),
     )
 
 

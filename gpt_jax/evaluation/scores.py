@@ -43,8 +43,8 @@ def score(metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence
 
 
 def bootstrap_interval(
-    metric: str, predictions: Sequence[Any], labels: Sequence[Any], resamples: int = 1000, seed: int = 0,
-    confidence: float = 0.95,
+    metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence[Any] | np.ndarray, resamples: int = 1000,
+    seed: int = 0, confidence: float = 0.95,
 ) -> tuple[float, float]:  # fmt: skip
     """The percentile interval of `score` over examples drawn again with replacement."""
     predicted, true = np.asarray(predictions), np.asarray(labels)

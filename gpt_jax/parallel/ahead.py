@@ -121,7 +121,7 @@ def compile_ahead(
             **common, argument_bytes=0, temporary_bytes=wanted, peak_bytes=wanted, collectives={}, memory_seconds=0.0,
             missing_bytes=max(wanted - chip.memory, 1), network_seconds=0.0,
         )  # fmt: skip
-    memory = compiled.memory_analysis()
+    memory: Any = compiled.memory_analysis()
     sent = by_kind(collectives(compiled.as_text() or ""))
     passes = 2 * plan.accumulation  # weights are read forward and backward, at least; moments once
     touched = memory.argument_size_in_bytes * (2 + passes / 3)

@@ -5,6 +5,7 @@ XLA_FLAGS=--xla_force_host_platform_device_count=8 python tests/parallel/eight_d
 
 import json
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from gpt_jax.parallel.step import lower_step
 from gpt_jax.training.state import init_state
 
 STEPS, BATCH, LENGTH = 5, 8, 16
-SHAPE = dict(  # 8 divides what the axes split; the vocabulary it does not
+SHAPE: dict[str, Any] = dict(  # 8 divides what the axes split; the vocabulary it does not
     vocab_size=61, context_length=LENGTH, n_head=8, d_model=32, d_head=4, d_ff=64,
     embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
 )  # fmt: skip
