@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -25,7 +26,7 @@ ALL_MESHES = [m for m in itertools.product((1, 2, 4, 8), repeat=3) if math.prod(
 TOLERANCE = 1e-5  # losses in nats/token after 5 float32 steps
 
 
-def eight(models: list[str], meshes: list[tuple[int, int, int]]) -> tuple[dict, str]:
+def eight(models: list[str], meshes: Sequence[tuple[int, ...]]) -> tuple[dict, str]:
     """What the program in eight_devices.py printed, and what XLA complained of."""
     env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": "."}
     program = [
