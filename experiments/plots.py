@@ -70,14 +70,19 @@ def differences(judged: Sequence[Judged], png_path: Path) -> Path:
 
 
 def profile(results: Sequence[Result], metric: str, axis: str, png_path: Path) -> Path:
-    """A metric that is a list, over its index: the mean of each arm, its runs as thin lines."""
+    """A metric that is a list, over its index: the mean of each arm, its runs as thin lines. Positive values that span
+    more than two decades are on a logarithmic axis."""
     figure, axes = _figure(axis, metric)
+    drawn: list[float] = []
     for color, (arm, runs) in _colors(_grouped([r for r in results if not r.failure])):
         curves = [np.asarray(r.metrics[metric], np.float64) for r in runs if isinstance(r.metrics.get(metric), list)]
         for curve in curves:
             axes.plot(curve, color=color, linewidth=0.7, alpha=0.4)
+            drawn += curve.tolist()
         if curves and len({len(curve) for curve in curves}) == 1:
             axes.plot(np.mean(curves, axis=0), color=color, linewidth=2, label=f"{arm} (n = {len(curves)})")
+    if drawn and min(drawn) > 0 and max(drawn) > 100 * min(drawn):
+        axes.set_yscale("log")
     _legend(axes)
     return _save(figure, png_path)
 
