@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.attention import SelfAttention
 from gpt_jax.model.cache import Cache, LayerCache
-from gpt_jax.model.linear import Linear, contract, matmul_dtype
+from gpt_jax.model.linear import PRODUCT, Linear, contract, matmul_dtype
 from gpt_jax.model.patterns import Pattern
 from gpt_jax.parallel.sharding import PARAMETERS, constrain
 
-REMAT_POLICIES = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
+REMAT_POLICIES = {"dots": jax.checkpoint_policies.save_only_these_names(PRODUCT), "full": None}
 
 
 def layer_norm(config: ModelConfig, name: str) -> nn.LayerNorm:

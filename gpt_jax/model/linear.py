@@ -8,11 +8,13 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.parallel.sharding import constrain
 
 Axes = tuple[str | None, ...]
+PRODUCT = "product"  # what remat="dots" keeps
 
 
 def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int, residual: bool):
@@ -114,4 +116,4 @@ class Linear(nn.Module):
         bias: jax.Array = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
         dtype = jnp.dtype(c.compute_dtype)
         y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes)
-        return y + bias.astype(dtype)
+        return checkpoint_name(y, PRODUCT) + bias.astype(dtype)
