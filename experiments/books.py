@@ -1,4 +1,4 @@
-"""GPT-1's pre-training on books, at a size two CPU cores can train: the model that fine-tuning starts from.
+"""GPT-1's pre-training on books, at a laptop's size: the model that fine-tuning starts from.
 
 `python -m experiments run books --data-dir FOLDER` takes a folder of novels; `python -m experiments.clean_books` makes
 one of the public-domain collections (98 English novels and LitBank's 100, of which 16 are the same).

@@ -1,6 +1,7 @@
 """The decoder: its sizes, its layouts, its initialisations, and that it never sees the future."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -216,12 +217,14 @@ def test_remat_keeps_everything_the_products_or_each_layers_input():
 
     def temporaries(remat: str) -> int:
         config = dataclasses.replace(
-            TINY, context_length=128, n_layer=8, n_head=2, d_model=32, attention=(Dense(),), scan_layers=True, remat=remat,
+            TINY, context_length=128, n_layer=8, n_head=2, d_model=32, attention=(Dense(),), scan_layers=True,
+            remat=remat,
         )  # fmt: skip
         params = jax.eval_shape(GPT(config).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
         loss = lambda params, tokens: jnp.square(GPT(config).apply({"params": params}, tokens)).sum()  # noqa: E731
         lowered = jax.jit(jax.grad(loss)).lower(params, jax.ShapeDtypeStruct((4, 128), jnp.int32))
-        return lowered.compile().memory_analysis().temp_size_in_bytes
+        memory: Any = lowered.compile().memory_analysis()
+        return memory.temp_size_in_bytes
 
     none, dots, full = map(temporaries, ("none", "dots", "full"))
     products = 8 * 4 * 128 * (3 + 1 + 4 + 1) * 32 * 4  # qkv, out, up and down, float32
