@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.training.metrics import MetricsLog
 
 WEIGHTS, TASK, PREDICTIONS = "finetuned.safetensors", "task.json", "predictions.jsonl"
+TASK_FIELDS = ("name", "shape", "labels", "metric", "regression")  # what a classifier needs of its task
 TRAINING_EXAMPLES = 1000  # of those trained on, how many are scored
 # What the shape of the weights depends on; the rest of a model's config may differ from the pre-trained one's.
 SHAPE = (
@@ -193,7 +194,8 @@ def save(model: Classifier, tokenizer: Tokenizer, folder: Path) -> None:
     """Writes what `restore` reads: parameters, tokenizer and task."""
     tokenizer.save(folder / "tokenizer")
     model.save(folder / WEIGHTS)
-    write_atomically(folder / TASK, json.dumps(asdict(model.task), indent=2) + "\n")
+    values = {name: getattr(model.task, name) for name in TASK_FIELDS}
+    write_atomically(folder / TASK, json.dumps(values, indent=2) + "\n")
 
 
 def restore(folder: Path) -> Classifier:
@@ -205,9 +207,11 @@ def restore(folder: Path) -> Classifier:
     config, _ = read_folder(folder)
     try:
         values = json.loads((folder / TASK).read_text(encoding="utf-8"))
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        task = Task(**values)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        fields: dict[str, Any] = {
+            name: tuple(values[name]) if isinstance(values[name], list) else values[name] for name in TASK_FIELDS
+        }
+        task = Task(**fields)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder / TASK} is damaged: {error}: the file that fine-tuning wrote is allowed") from None
     return classifier.load(folder / WEIGHTS, task, config, load_tokenizer(folder / "tokenizer"))
 

@@ -2,30 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gpt_jax.config import FinetuningConfig, ModelConfig, RunConfig
+from gpt_jax.data.tasks import Example, Task
 from gpt_jax.data.tokenizer import BytesTokenizer
-
-
-@dataclass(frozen=True)
-class Example:
-    texts: tuple[str, ...]
-    label: int | float | None = None
-    id: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Task:
-    name: str
-    shape: str
-    labels: tuple[str, ...]
-    metric: str
-    regression: tuple[float, float] | None = None
-
 
 MODEL = ModelConfig(
     vocab_size=257, context_length=48, n_layer=2, n_head=2, d_model=16, norm="post", initialization="gpt1",
@@ -40,7 +23,7 @@ def run_config(**changes) -> RunConfig:
     return RunConfig(model=MODEL, finetuning=FinetuningConfig(**settings))
 
 
-def task(shape: str, regression: tuple[float, float] | None = None) -> Task:
+def task(shape: Any, regression: tuple[float, float] | None = None) -> Task:
     labels = () if regression or shape == "multiple_choice" else ("no", "yes")
     return Task(name="tiny", shape=shape, labels=labels, metric="pearson" if regression else "accuracy",
                 regression=regression)  # fmt: skip

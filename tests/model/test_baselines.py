@@ -12,7 +12,7 @@ import pytest
 from gpt_jax import ModelConfig, generate
 from gpt_jax.config import override
 from gpt_jax.model import init_cache, language_model
-from gpt_jax.model.baselines import BagOfWords, majority
+from gpt_jax.model.baselines import BagOfWords, _scan, majority, recurrence
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 from tests.finetuning.tiny import TOKENIZER, example, examples, run_config, task, truth
@@ -83,6 +83,25 @@ def test_a_layer_equals_torchs():
     logits = (h @ layer["output"]["kernel"] + layer["output"]["bias"]) @ np.asarray(params["wte"]).T
     ours = apply(params, TOKENS, dataclasses.replace(CONFIG, n_layer=1))
     np.testing.assert_allclose(ours, logits, rtol=1e-4, atol=1e-5)
+
+
+def test_the_recurrences_gradient_is_that_of_the_plain_scan():
+    """Every gradient, with padding and a carry, against automatic differentiation through the scan."""
+    rng = np.random.default_rng(0)
+    gates, matrix = rng.normal(size=(7, 3, 4, 5)).astype(np.float32), rng.normal(size=(5, 4, 5)).astype(np.float32)
+    carry = tuple(rng.normal(size=(3, 5)).astype(np.float32) for _ in range(2))
+    real = np.arange(7)[:, None] < np.array([7, 4, 1])
+    weights = rng.normal(size=(7, 3, 5)).astype(np.float32)
+
+    def total(run):
+        def value(gates, matrix, carry):
+            out, (c, h) = run(gates, matrix, carry, real)
+            return (out * weights).sum() + (c * h).sum()
+
+        return jax.jit(jax.grad(value, argnums=(0, 1, 2)))(gates, matrix, carry)
+
+    ours, plain = total(recurrence), total(lambda *x: _scan(*x)[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, plain)
 
 
 def test_future_tokens_change_nothing_before_them():

@@ -1,0 +1,196 @@
+"""Fine-tuning as a run and from the command line: its folder, its wrong uses, and that it repeats itself."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import grammar, runner
+from experiments.cli import main
+from experiments.finetuning_session import SHAPE, gather, named, restore
+from experiments.weights import load_model
+from gpt_jax.config import FinetuningConfig, RunConfig, override
+from gpt_jax.errors import InputError
+from gpt_jax.interop import save_pretrained
+from gpt_jax.model import language_model
+from tests.finetuning.tiny import MODEL, TOKENIZER, truth
+
+FILES = {
+    "config.json", "environment.json", "metrics.jsonl", "result.json", "loss.png", "predictions.jsonl", "task.json",
+    "tokenizer", "finetuned.safetensors", "confusion-validation.png", "confusion-test.png",
+}  # fmt: skip
+SMALL = ["finetuning.examples=32", "finetuning.batch_size=8", "finetuning.epochs=2", "finetuning.max_length=64"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A weights folder with a tokenizer of bytes beside it."""
+    folder = tmp_path_factory.mktemp("pretrained") / "weights"
+    config = dataclasses.replace(MODEL, context_length=64)
+    params = jax.jit(language_model(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    save_pretrained(config, params, folder)
+    TOKENIZER.save(folder)
+    return folder
+
+
+def command(*words) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def finished(pretrained, tmp_path_factory):
+    out = tmp_path_factory.mktemp("finetuned")
+    assert command("finetune", pretrained, "--task", "grammar", "--out", out, *SMALL) == 0
+    return out / "finetune" / "grammar" / "seed-0"
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def wrong(capsys, *words) -> str:
+    """The one line that wrong use prints."""
+    capsys.readouterr()
+    assert command(*words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_a_run_leaves_its_classifier_its_predictions_and_the_baselines(finished):
+    assert {path.name for path in finished.iterdir()} == FILES
+    metrics = result(finished)["metrics"]
+    for name in ("train", "validation", "test", "majority/test", "bag_of_words/test"):
+        assert 0 <= metrics[f"{name}/accuracy"] <= 1
+    assert metrics["updates"] == 8 and metrics["validation/loss"] > 0
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 9))
+    assert [line["step"] for line in lines if "validation/loss" in line] == [4, 8]
+    assert lines[-1]["tokens"] == metrics["tokens"]
+
+
+def test_the_predictions_add_up_to_the_accuracy_in_the_result(finished):
+    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    test = [line for line in lines if line["split"] == "test"]
+    assert len(test) == 256 and {line["label"] for line in test} == {"bad", "good"}
+    right = np.mean([line["prediction"] == line["label"] for line in test])
+    assert result(finished)["metrics"]["test/accuracy"] == pytest.approx(right)
+    for line in test:
+        assert line["prediction"] == ("bad", "good")[int(np.argmax(line["probabilities"]))]
+
+
+def test_the_majority_is_the_share_of_the_commonest_training_label(finished):
+    task, splits = grammar.load()
+    from gpt_jax.finetuning.fit import drawn
+
+    train = truth(drawn(runner.read_folder(finished)[0], splits)["train"])
+    assert len(train) == 32
+    expected = np.mean(truth(splits["test"]) == round(train.mean()))
+    assert result(finished)["metrics"]["majority/test/accuracy"] == pytest.approx(expected)
+    assert named(task, 1) == "good"
+
+
+def test_verify_finds_a_finished_run_whole_and_a_damaged_one_not(finished, tmp_path, capsys):
+    assert command("verify", finished) == 0
+    folder = tmp_path / "seed-0"
+    shutil.copytree(finished, folder)
+    (folder / "finetuned.safetensors").write_bytes(b"no")
+    assert "finetuned.safetensors cannot be read" in wrong(capsys, "verify", folder)
+
+
+def test_the_same_again_is_skipped_and_a_run_that_was_broken_off_is_the_same(finished, pretrained, tmp_path):
+    before = result(finished)
+    assert command("resume", finished) == 0
+    assert result(finished) == before
+    again = tmp_path / "seed-0"
+    shutil.copytree(finished, again)
+    (again / "result.json").unlink()
+    (again / "finetuned.safetensors").unlink()
+    assert command("resume", again) == 0
+    clocks = lambda r: {k: v for k, v in r["metrics"].items() if not k.startswith("time/")}  # noqa: E731
+    assert clocks(result(again)) == clocks(before)
+    assert (again / "predictions.jsonl").read_text() == (finished / "predictions.jsonl").read_text()
+
+
+def test_a_run_asked_to_stop_says_that_it_starts_again_and_leaves_no_result(finished, tmp_path):
+    config, identity = runner.read_folder(finished)
+    asked = []
+    with pytest.raises(runner.Interrupted, match=r"stopped at update 3: .* starts again"):
+        runner.run(config, tmp_path / "run", identity, should_stop=lambda: len(asked.append(0) or asked) == 3)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_classify_gives_labels_with_the_probabilities_of_the_classifier(finished, capsys):
+    text = "the film was very dull ."
+    assert command("classify", finished, "--text", text) == 0
+    rows = [line.split() for line in capsys.readouterr().out.strip().splitlines()]
+    model = restore(finished)
+    from gpt_jax.data.tasks import Example
+
+    p = model.predict([Example(texts=(text,), label=None, id="", group="")])[0]
+    assert {name: float(value) for value, name in rows} == pytest.approx({"bad": p[0], "good": p[1]}, abs=1e-4)
+    assert float(rows[0][0]) >= float(rows[1][0])
+
+
+def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys):
+    assert command("finetune", pretrained, "--task", "grammar", "--out", tmp_path, "--seeds", "1:3", *SMALL) == 0
+    folders = sorted((tmp_path / "finetune" / "grammar").iterdir())
+    assert [folder.name for folder in folders] == ["seed-1", "seed-2"]
+    mean = np.mean([result(folder)["metrics"]["test/accuracy"] for folder in folders])
+    assert f"{mean:.4f} ±" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["finetune", "no/such", "--task", "grammar"], "no/such is neither a run folder nor a weights folder"),
+        (["finetune", "DIR"], "--task"),
+        (["finetune", "DIR", "--task", "grammer"], "grammer"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.epoch=1"], "did you mean 'finetuning.epochs'?"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.trainable=body"], "all, head, or top:N"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.trainable=top:9"], "at most top:2"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.transfer_layers=3"], "at most model.n_layer = 2"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.max_length=65"], "at most model.context_length = 64"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.learning_rate=0"], "more than 0"),
+        (["finetune", "DIR", "--task", "grammar", "optimizer.learning_rate=1e-4"], "fine-tuning has its own"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.task=sst2"], "give DIR, --task and --seeds"),
+        (["finetune", "DIR", "--task", "grammar", "model.d_model=32"], "d_model 16, not 32"),
+        (["finetune", "DIR", "--task", "grammar", "--data-dir", "no/data"], "--data-dir: 'no/data' does not exist"),
+        (["classify", "DIR", "--text", "a"], "holds no classifier"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_line_and_writes_nothing(pretrained, tmp_path, capsys, words, said):
+    words = [pretrained if word == "DIR" else word for word in words]
+    out = [] if words[0] == "classify" else ["--out", tmp_path]
+    assert said in wrong(capsys, *words, *out)
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_second_text_for_a_single_text_task_is_refused(finished, capsys):
+    assert "--text must be given, no more" in wrong(capsys, "classify", finished, "--text", "a", "--text-b", "b")
+
+
+def test_weights_are_the_first_folder_that_holds_this_runs_model(pretrained, tmp_path):
+    model = load_model(pretrained)
+    settings = FinetuningConfig(task="grammar", weights=f"{pretrained}")
+    config = RunConfig(model=model.config, finetuning=settings)
+    materials = gather(config, None)
+    np.testing.assert_array_equal(materials.pretrained["wte"], model.params["wte"])
+    other = override(config, {"model.architecture": "lstm"})
+    with pytest.raises(InputError, match="architecture 'transformer', not 'lstm'"):
+        gather(other, None)
+    assert all(hasattr(MODEL, name) for name in SHAPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aux_loss", "transfer"])
+def test_the_experiments_run_at_smoke_scale_without_weights_or_data(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    assert command("run", name, "--scale", "smoke", "--out", tmp_path) == 0
+    assert (tmp_path / name / "report.md").is_file()
