@@ -26,6 +26,7 @@ EXPERIMENT = Experiment(
         "large": {},
         "medium": {"model.n_layer": 4, "model.d_model": 192, "model.n_head": 3},
         "small": {"model.n_layer": 2, "model.d_model": 128, "model.n_head": 2},
+        "lstm": {"model.architecture": "lstm", "model.n_layer": 1},  # for `transfer`: GPT-1's Table 5
     },
     scales={"smoke": Scale(SMOKE, arms=("large",)), "cpu": Scale({}), "paper": Scale({})},
     comparisons=(Comparison("large", "medium", "lower"), Comparison("medium", "small", "lower")),

@@ -184,5 +184,7 @@ class GPT(nn.Module):
 
 def parameter_count(config: ModelConfig) -> int:
     """The exact number of parameters, from shapes alone: nothing is allocated."""
-    shapes = jax.eval_shape(GPT(config).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+    from gpt_jax.model import language_model
+
+    shapes = jax.eval_shape(language_model(config).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))

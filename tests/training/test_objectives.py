@@ -1,5 +1,7 @@
 """The loss is GPT-1's equation 1, whatever part of the logits exists at once."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,8 @@ def test_chunked_loss_and_gradients_are_the_definition(length, chunk, seed):
     loss, dh, dw = float64_loss_and_gradients(h, w, targets, weights)
 
     def ours(h, w):
-        return 0.5 * cross_entropy(h, w, jnp.asarray(targets), jnp.float32(weights), jnp.dtype("float32"), chunk)
+        loss: Any = cross_entropy(h, w, jnp.asarray(targets), jnp.float32(weights), jnp.dtype("float32"), chunk)
+        return 0.5 * loss
 
     value, (by_h, by_w) = jax.value_and_grad(ours, (0, 1))(jnp.float32(h), jnp.float32(w))
     np.testing.assert_allclose(value, 0.5 * loss, rtol=1e-5)
@@ -59,7 +62,8 @@ def test_float32_logits_never_exist_whole():
     def temporaries(chunk):
         c = ModelConfig(**{**vars(config), "loss_chunk": chunk})
         step = jax.jit(jax.grad(lambda params, tokens: language_model_loss(c, params, tokens)))
-        return step.lower(params, tokens).compile().memory_analysis().temp_size_in_bytes
+        memory: Any = step.lower(params, tokens).compile().memory_analysis()
+        return memory.temp_size_in_bytes
 
     whole = 4 * 256 * 50257 * 4
     assert temporaries(16) < whole / 4
@@ -73,7 +77,8 @@ def test_loss_is_the_log_likelihood_of_each_next_token(chunk):
 
     tokens = jnp.array([[1, 2, 3, 4, 5, 6, 0, 1], [3, 3, 0, 5, -1, -1, -1, -1]])
     params = GPT(config).init(jax.random.key(0), tokens)["params"]
-    log_p = np.asarray(jax.nn.log_softmax(GPT(config).apply({"params": params}, tokens[:, :-1])), np.float64)
+    logits: Any = GPT(config).apply({"params": params}, tokens[:, :-1])
+    log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
     expected = -sum(log_p[0, t, tokens[0, t + 1]] for t in range(7)) - sum(
         log_p[1, t, tokens[1, t + 1]] for t in range(3)
     )
