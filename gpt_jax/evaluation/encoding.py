@@ -1,0 +1,125 @@
+"""Requests as token sequences: where scoring starts, how a long text is cut into windows, what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.errors import InputError
+from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Request, Rolling
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A row of tokens; those from `start` on are scored (at least 1: a first token has nothing to be predicted by).
+
+    `forbidden` are ids that the first scored token may not be in the filtered argmax.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    forbidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens that a generation continues."""
+
+    tokens: tuple[int, ...]
+    request: Generate
+
+
+Encoded = tuple[Scored, ...] | Prompt
+
+
+def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: int, stride: int) -> list[Encoded]:
+    """The rows of each request. A `Rolling` text becomes windows that score `stride` tokens each (see `windows`)."""
+    texts = dict.fromkeys(text for request in requests for text in _texts(request))
+    ids = dict(zip(texts, tokenizer.encode_batch(list(texts)), strict=True))
+    begin = () if tokenizer.end_of_text is None else (tokenizer.end_of_text,)
+
+    def pair(context: str, continuation: str, forbidden: tuple[int, ...] = ()) -> Scored:
+        context, continuation = move_spaces(context, continuation)
+        whole = ids[context + continuation]
+        if not context:
+            return Scored((*begin, *whole), 1, forbidden)
+        return Scored(tuple(whole), max(len(ids[context]), 1), forbidden)
+
+    def one(request: Request) -> Encoded:
+        match request:
+            case LogLikelihood():
+                return (pair(request.context, request.continuation, single_tokens(tokenizer, request.forbidden)),)
+            case Choice():
+                return tuple(pair(request.context, continuation) for continuation in request.continuations)
+            case Rolling():
+                return windows((*begin, *ids[request.text]), context_length, stride)
+            case Generate():
+                return Prompt(tuple(ids[request.context]) or begin, request)
+
+    return [one(request) for request in requests]
+
+
+def _texts(request: Request) -> list[str]:
+    """All that encoding this request has to tokenise."""
+    match request:
+        case LogLikelihood() | Choice():
+            continuations = (request.continuation,) if isinstance(request, LogLikelihood) else request.continuations
+            moved = [move_spaces(request.context, continuation) for continuation in continuations]
+            return [text for context, continuation in moved for text in (context, context + continuation)]
+        case Rolling():
+            return [request.text]
+        case Generate():
+            return [request.context]
+
+
+def move_spaces(context: str, continuation: str) -> tuple[str, str]:
+    """Spaces at the end of the context belong to the continuation: GPT-2's tokens begin with their space."""
+    kept = context.rstrip()
+    return kept, context[len(kept) :] + continuation
+
+
+def single_tokens(tokenizer: Tokenizer, words: tuple[str, ...]) -> tuple[int, ...]:
+    """The ids of those words that are one token."""
+    return tuple(sorted({ids[0] for ids in tokenizer.encode_batch(words) if len(ids) == 1})) if words else ()
+
+
+def windows(tokens: Sequence[int], context_length: int, stride: int) -> tuple[Scored, ...]:
+    """Cuts a text into rows of at most `context_length + 1` tokens so that each token but the first is scored once.
+
+    Every row scores the next `stride` tokens and reaches back as far as the context allows: at a stride of
+    `context_length` a row starts with the one token before those it scores, and the last one is filled up with
+    scored text. A smaller stride gives each token at least `context_length - stride` tokens to look back on.
+    """
+    if not 1 <= stride <= context_length:
+        raise InputError(f"stride: {stride} is not allowed: 1 to {context_length}, the model's context")
+    rows = []
+    for first in range(1, len(tokens), stride):
+        end = min(first + stride, len(tokens))
+        begin = max(0, end - 1 - context_length)
+        rows.append(Scored(tuple(tokens[begin:end]), first - begin))
+    return tuple(rows)
+
+
+def excess(encoded: Encoded, context_length: int) -> int:
+    """By how many tokens a request is longer than the context; 0 or less if it fits."""
+    if isinstance(encoded, Prompt):
+        return len(encoded.tokens) + encoded.request.max_tokens - context_length
+    return max((len(row.tokens) - 1 for row in encoded), default=0) - context_length
+
+
+def truncate(encoded: Encoded, context_length: int) -> Encoded:
+    """Cuts tokens off the left until it fits; scored tokens go only where they alone are too many."""
+    over = excess(encoded, context_length)
+    if over <= 0:
+        return encoded
+    if isinstance(encoded, Prompt):
+        if over >= len(encoded.tokens):
+            raise InputError(f"max_tokens: {encoded.request.max_tokens} is not allowed: below {context_length}")
+        return Prompt(encoded.tokens[over:], encoded.request)
+
+    def cut(row: Scored) -> Scored:
+        drop = max(0, len(row.tokens) - 1 - context_length)
+        return Scored(row.tokens[drop:], max(row.start - drop, 1), row.forbidden)
+
+    return tuple(cut(row) for row in encoded)

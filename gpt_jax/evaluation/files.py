@@ -1,0 +1,105 @@
+"""The public files of a task, as they are distributed: found by name below one folder, .gz and .zip read directly."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Files:
+    """Task data below `root`; None where no folder was given."""
+
+    root: Path | None = None
+
+    def find(self, *names: str) -> Path:
+        """The first file or folder of one of `names` (a name, or the end of a path), at any depth; .gz too.
+
+        Raises `InputError` that lists the names where there is none.
+        """
+        wanted = " or ".join(repr(name) for name in names)
+        if self.root is None:
+            raise InputError(f"--data-dir: a folder that holds {wanted} is needed")
+        for name in names:
+            for pattern in (name, f"{name}.gz"):
+                found = sorted(self.root.glob(f"**/{pattern}"), key=lambda path: (len(path.parts), path))
+                if found:
+                    return found[0]
+        raise InputError(f"--data-dir: {str(self.root)!r} holds no {wanted}, at any depth")
+
+    def has(self, *names: str) -> bool:
+        """Whether `find` would find one."""
+        try:
+            self.find(*names)
+        except InputError:
+            return False
+        return True
+
+    def text(self, *names: str) -> str:
+        """The text of a file. Raises `InputError`."""
+        return read_text(self.find(*names))
+
+    def lines(self, *names: str) -> list[str]:
+        """The lines of a file, but for empty ones at its end."""
+        return self.text(*names).rstrip("\n").split("\n")
+
+    def jsonl(self, *names: str) -> list[dict[str, Any]]:
+        """The objects of a file of JSON lines."""
+        return parse_jsonl(self.text(*names), str(self.find(*names)))
+
+    def table(self, *names: str, header: bool = True) -> list[list[str]]:
+        """The rows of a .csv (commas, quotes) or a .tsv (tabs, no quotes); without the header, where there is one."""
+        path = self.find(*names)
+        if ".csv" in path.name:
+            rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+        else:
+            rows = [line.split("\t") for line in read_text(path).rstrip("\n").split("\n")]
+        return rows[1:] if header else rows
+
+    def members(self, suffix: str, *names: str) -> Iterator[tuple[str, str]]:
+        """(name, text) of each file that ends in `suffix` in a .zip or a folder, by name."""
+        path = self.find(*names)
+        if path.is_dir():
+            for member in sorted(path.rglob(f"*{suffix}")):
+                yield member.name, read_text(member)
+            return
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in sorted(archive.namelist()):
+                    if name.endswith(suffix) and not Path(name).name.startswith("."):
+                        yield Path(name).name, archive.read(name).decode("utf-8")
+        except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """UTF-8 text, without a byte-order mark; .gz is unpacked. Raises `InputError` that names the file."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def parse_jsonl(text: str, where: str) -> list[dict[str, Any]]:
+    """One object a line. Raises `InputError` that names the line."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                raise InputError(f"{where}: line {number} is not a JSON object") from None
+    return rows

@@ -1,0 +1,263 @@
+"""Log-probabilities of many token rows: batched by length, and what rows share in front is run once.
+
+Axes: B rows, G groups of rows, T time, N scored positions, M model width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gpt_jax.config import ModelConfig
+from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.evaluation.encoding import Scored
+from gpt_jax.evaluation.requests import Likelihood
+from gpt_jax.model import init_cache, language_model
+from gpt_jax.model.layers_layout import unstack_layers
+
+BATCH_TOKENS = 8192  # rows x padded length of one forward pass
+CACHE_BYTES = 1 << 30  # of keys and values at once
+LOGIT_BYTES = 1 << 27  # of logits at once
+SHARED = 16  # tokens: a shorter common beginning is not worth a pass of its own
+Progress = Callable[[int, int], None]  # (tokens done, tokens in all)
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A model as the evaluator runs it: layers unstacked, everything in float32. Make it with `TextModel.of`.
+
+    `digest` names config, weights and tokenizer; "" means that answers are never cached.
+    """
+
+    config: ModelConfig
+    params: Any
+    tokenizer: Tokenizer
+    digest: str = ""
+
+    @classmethod
+    def of(cls, config: ModelConfig, params: Any, tokenizer: Tokenizer, digest: str = "") -> TextModel:
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), unstack_layers(config, params))
+        config = dataclasses.replace(
+            config, scan_layers=False, compute_dtype="float32", matmul_dtype="float32", param_dtype="float32"
+        )
+        return cls(config, params, tokenizer, digest)
+
+
+def score(
+    model: TextModel, rows: Sequence[Scored], *, batch_tokens: int = BATCH_TOKENS, share: bool = True,
+    progress: Progress = lambda done, total: None,
+) -> list[Likelihood]:  # fmt: skip
+    """The likelihood of the scored tokens of each row, in the order of `rows`.
+
+    `batch_tokens` bounds a forward pass (1: one row at a time). With `share`, neighbouring rows that begin alike
+    (a context and its continuations) run their common beginning once, and its cache serves each of them.
+    """
+    groups = group(rows) if share else [[n] for n in range(len(rows))]
+    plan = [(members, common_tokens([rows[n] for n in members])) for members in groups]
+    alone = [n for members, common in plan if common == 0 for n in members]
+    shared = [(members, common) for members, common in plan if common]
+    sums = Sums(rows)
+    meter = Meter(progress, sum(len(rows[n].tokens) for n in alone) + sum(_cost(rows, *item) for item in shared))
+    with jax.default_matmul_precision("float32"):
+        for batch in batches(alone, lambda n: (bucket(len(rows[n].tokens) - 1), rows[n].forbidden), batch_tokens):
+            _run(model, rows, batch, [0] * len(batch), None, sums)
+            meter.add(sum(len(rows[n].tokens) for n in batch))
+        per_token = 8 * model.config.n_layer * model.config.n_head * model.config.head_width
+        most = max(1, min(batch_tokens, CACHE_BYTES // per_token))
+        for batch in batches(shared, lambda item: (bucket(item[1]), rows[item[0][0]].forbidden), most):
+            _run_shared(model, rows, batch, most, sums)
+            meter.add(sum(_cost(rows, *item) for item in batch))
+    return sums.likelihoods()
+
+
+def group(rows: Sequence[Scored]) -> list[list[int]]:
+    """Row numbers, those of neighbours together that have half of their tokens, and at least `SHARED`, in common."""
+    groups: list[list[int]] = []
+    for n, row in enumerate(rows):
+        if groups:
+            first = rows[groups[-1][0]].tokens
+            common = common_tokens([rows[groups[-1][0]], row])
+            alike = rows[groups[-1][0]].forbidden == row.forbidden
+            if alike and common >= SHARED and 2 * common >= max(len(row.tokens), len(first)):
+                groups[-1].append(n)
+                continue
+        groups.append([n])
+    return groups
+
+
+def common_tokens(rows: Sequence[Scored]) -> int:
+    """How many input tokens all `rows` begin with; 0 of one row. Each keeps one token of its own to run."""
+    if len(rows) < 2:
+        return 0
+    first = np.asarray(rows[0].tokens)
+    common = min(len(row.tokens) for row in rows) - 2
+    for row in rows[1:]:
+        width = min(len(first), len(row.tokens))
+        different = np.nonzero(first[:width] != np.asarray(row.tokens[:width]))[0]
+        common = min(common, int(different[0]) - 1 if len(different) else width - 2)
+    return max(common, 0)
+
+
+def bucket(length: int) -> int:
+    """The next of 16, 24, 32, 48, 64, 96, ...: few lengths, few compilations, at most half of it padding."""
+    size = max(16, 1 << (length - 1).bit_length())
+    return size * 3 // 4 if length <= size * 3 // 4 and size > 16 else size
+
+
+def batches(items: Sequence[Any], kind: Callable[[Any], tuple[int, Any]], tokens: int) -> list[list[Any]]:
+    """Items of one kind, `(length, ...)`, together, at most `tokens` in all, the longest first."""
+    kinds: dict[tuple[int, Any], list[Any]] = {}
+    for item in items:
+        kinds.setdefault(kind(item), []).append(item)
+    made: list[list[Any]] = []
+    for (length, _), same in sorted(kinds.items(), reverse=True):
+        count = 1 << (max(1, tokens // length).bit_length() - 1)
+        made += [same[n : n + count] for n in range(0, len(same), count)]
+    return made
+
+
+def _cost(rows: Sequence[Scored], members: Sequence[int], common: int) -> int:
+    return common + sum(len(rows[n].tokens) - common for n in members)
+
+
+def _run_shared(model: TextModel, rows, items: list[tuple[list[int], int]], most: int, sums: Sums) -> None:
+    """Runs the common beginnings of some groups, then each row's own tokens on top of its group's cache."""
+    width = min(bucket(max(common for _, common in items)), model.config.context_length)
+    own = {n: (g, common) for g, (members, common) in enumerate(items) for n in members}
+    longest = bucket(max(len(rows[n].tokens) - 1 - common for n, (_, common) in own.items()))
+    tokens_GT = np.full((_power_of_two(len(items)), width), -1, np.int32)
+    for g, (members, common) in enumerate(items):
+        tokens_GT[g, :common] = rows[members[0]].tokens[:common]
+    tokens_GT[len(items) :] = tokens_GT[0]
+    at, ids, owners = [], [], []
+    for g, (members, common) in enumerate(items):
+        for n in members:  # a scored token within the common beginning is every member's
+            for t in range(rows[n].start, common + 1):
+                at.append(g * width + t - 1)
+                ids.append(rows[n].tokens[t])
+                owners.append((n, t))
+    cache = init_cache(model.config, len(tokens_GT), width + longest)
+    found, cache = _forward(model, tokens_GT, cache, None, at, ids, _banned(model, rows, owners), True)
+    sums.add(owners, found)
+    for batch in batches(list(own), lambda n: (bucket(len(rows[n].tokens) - 1 - own[n][1]) + width, None), most):
+        _run(model, rows, batch, [own[n][1] for n in batch], (cache, [own[n][0] for n in batch]), sums)
+
+
+def _run(model: TextModel, rows, batch: list[int], starts: list[int], prefix, sums: Sums) -> None:
+    """Runs the tokens of some rows from `starts` on, after nothing or after `(cache, group of each row)`."""
+    count = _power_of_two(len(batch))
+    width = bucket(max(len(rows[n].tokens) - 1 - start for n, start in zip(batch, starts, strict=True)))
+    width = min(width, model.config.context_length)
+    tokens_BT = np.full((count, width), -1, np.int32)
+    at, ids, owners = [], [], []
+    for b, (n, start) in enumerate(zip(batch, starts, strict=True)):
+        inputs = rows[n].tokens[start:-1]
+        tokens_BT[b, : len(inputs)] = inputs
+        for t in range(max(rows[n].start, start + 1), len(rows[n].tokens)):
+            at.append(b * width + t - 1 - start)
+            ids.append(rows[n].tokens[t])
+            owners.append((n, t))
+    tokens_BT[len(batch) :] = tokens_BT[0]
+    cache, groups_B = None, None
+    if prefix is not None:
+        cache, groups = prefix
+        groups_B = np.array(groups + groups[:1] * (count - len(groups)), np.int32)
+    found, _ = _forward(model, tokens_BT, cache, groups_B, at, ids, _banned(model, rows, owners), False)
+    sums.add(owners, found)
+
+
+def _banned(model: TextModel, rows, owners: list[tuple[int, int]]):
+    """bool `(V,)` of forbidden ids, and which scored positions they are forbidden at; None where nothing is."""
+    first = [t == rows[n].start and bool(rows[n].forbidden) for n, t in owners]
+    if not any(first):
+        return None
+    banned_V = np.zeros(model.config.vocab_size, bool)
+    banned_V[list({i for (n, _), here in zip(owners, first, strict=True) if here for i in rows[n].forbidden})] = True
+    return banned_V, first
+
+
+def _forward(model: TextModel, tokens_BT, cache, groups_B, at, ids, banned, keep: bool):
+    """One compiled pass, the scored positions padded to a power of two: (log_prob_N, top_N, allowed_N), and cache."""
+    size = _power_of_two(max(len(at), 16))
+    pad = lambda values, dtype: np.pad(np.asarray(values, dtype), (0, size - len(values)))  # noqa: E731
+    if banned is not None:
+        banned = banned[0], pad(banned[1], bool)
+    chunk = _power_of_two(max(1, LOGIT_BYTES // (4 * model.config.vocab_size)) + 1) // 2
+    out, cache = _pass(
+        model.config, min(chunk, size), keep,
+        model.params, tokens_BT, cache, groups_B, pad(at, np.int32), pad(ids, np.int32), banned,
+    )  # fmt: skip
+    return tuple(np.asarray(part)[: len(at)] for part in out), cache
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _pass(
+    config: ModelConfig, chunk: int, keep: bool, params: Any, tokens_BT: jax.Array, cache: Any,
+    groups_B: jax.Array | None, at_N: jax.Array, targets_N: jax.Array, banned: Any,
+):  # fmt: skip
+    """Logits exist for the scored positions only, `chunk` of them at a time."""
+    gpt = language_model(config)
+    if groups_B is not None:
+        cache = jax.tree.map(lambda leaf: leaf[groups_B], cache)
+    hidden_BTM, head_VM, cache = gpt.apply({"params": params}, tokens_BT, cache, method="hidden")
+    hidden_NM = hidden_BTM.reshape(-1, hidden_BTM.shape[-1])[at_N]
+
+    def read(part):
+        hidden_CM, target_C, first_C = part
+        logits_CV = gpt.apply({"params": params}, hidden_CM[None], head_VM, method="logits")[0]
+        log_prob_CV = jax.nn.log_softmax(logits_CV)
+        log_prob_C = jnp.take_along_axis(log_prob_CV, target_C[:, None], axis=1)[:, 0]
+        top_C = logits_CV.argmax(axis=-1) == target_C
+        if first_C is None:
+            return log_prob_C, top_C, top_C
+        allowed_CV = jnp.where(first_C[:, None] & banned[0], -jnp.inf, logits_CV)
+        return log_prob_C, top_C, allowed_CV.argmax(axis=-1) == target_C
+
+    split = lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:])  # noqa: E731
+    parts = jax.tree.map(split, (hidden_NM, targets_N, None if banned is None else banned[1]))
+    out = jax.tree.map(lambda leaf: leaf.reshape(-1), jax.lax.map(read, parts))
+    return out, cache if keep else None
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()
+
+
+class Sums:
+    """The likelihoods as they come in, one scored token at a time."""
+
+    def __init__(self, rows: Sequence[Scored]):
+        self._log_prob = np.zeros(len(rows), np.float64)
+        self._greedy, self._allowed = np.ones(len(rows), bool), np.ones(len(rows), bool)
+        self._tokens = [len(row.tokens) - row.start for row in rows]
+
+    def add(self, owners: list[tuple[int, int]], found: tuple[np.ndarray, ...]) -> None:
+        """Counts each position, of (row, time), for its row."""
+        log_prob_N, top_N, allowed_N = found
+        owner_N = np.array([n for n, _ in owners], np.int64)
+        np.add.at(self._log_prob, owner_N, log_prob_N.astype(np.float64))
+        np.logical_and.at(self._greedy, owner_N, top_N)
+        np.logical_and.at(self._allowed, owner_N, allowed_N)
+
+    def likelihoods(self) -> list[Likelihood]:
+        columns = zip(self._log_prob, self._tokens, self._greedy, self._allowed, strict=True)
+        return [Likelihood(float(lp), tokens, bool(g), bool(a)) for lp, tokens, g, a in columns]
+
+
+class Meter:
+    """Counts tokens for a progress callback."""
+
+    def __init__(self, progress: Progress, total: int):
+        self._progress, self._done, self._total = progress, 0, total
+        progress(0, total)
+
+    def add(self, tokens: int) -> None:
+        self._done += tokens
+        self._progress(self._done, self._total)

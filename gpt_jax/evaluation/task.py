@@ -1,0 +1,62 @@
+"""What a task is: where its items are, what it asks about each, and how the answers score. One short file each.
+
+`gpt_jax/evaluation/tasks/NAME.py` holds `TASKS`, a tuple of `Task`: one, or the members of a family.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import gpt_jax.evaluation.tasks as package
+from gpt_jax.errors import unknown
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.metrics import Metric
+from gpt_jax.evaluation.requests import Answer, Request
+
+Item = dict[str, Any]  # one example, as plain values
+Row = dict[str, Any]  # what scoring leaves of it: numbers under the names that metrics read
+
+
+@dataclass(frozen=True)
+class Task:
+    """An evaluation.
+
+    `requests(item, shown)` are the questions about an item; `shown` is the solved examples before it, "" at zero
+    shots. `score(item, answers)` gives a row of numbers, or several where one item is many draws. `example(item)` is
+    how a solved item reads, `delimiter` what follows it; a task without `example` is zero-shot only. `pool` is where
+    examples are drawn from; none: the task's other items. The first metric is the one that matters.
+    """
+
+    name: str
+    summary: str
+    source: str
+    items: Callable[[Files], list[Item]]
+    requests: Callable[[Item, str], list[Request]]
+    score: Callable[[Item, list[Answer]], Row | list[Row]]
+    metrics: tuple[Metric, ...]
+    example: Callable[[Item], str] | None = None
+    delimiter: str = "\n\n"
+    pool: Callable[[Files], list[Item]] | None = None
+
+
+def families() -> dict[str, tuple[Task, ...]]:
+    """File name -> its tasks."""
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name: import_module(f"{package.__name__}.{name}").TASKS for name in names}
+
+
+def find_tasks(names: Iterable[str]) -> list[Task]:
+    """The tasks of these names; a family's name stands for all of its members. Raises `InputError`."""
+    known = families()
+    single = {task.name: task for tasks in known.values() for task in tasks}
+    found: dict[str, Task] = {}
+    for name in names:
+        if name not in single and name not in known:
+            raise unknown("task", name, sorted({*single, *known}))
+        for task in (single[name],) if name in single else known[name]:
+            found[task.name] = task
+    return list(found.values())

@@ -1,0 +1,74 @@
+"""LAMBADA: the last word of a passage (Paperno et al. 2016), on OpenAI's text of it.
+
+GPT-2, section 3.3, table 3: zero-shot, without preprocessing, with and without a stop-word filter; the perplexity is
+per last word. A word is right when each of its tokens is the likeliest. GPT-3, section 3.1.2: with examples, the
+passage becomes a blank to fill in. The filter's word list is unpublished: here, English function words by class; a
+word of several tokens is not filtered.
+"""
+
+from __future__ import annotations
+
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.metrics import mean, perplexity
+from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
+from gpt_jax.evaluation.task import Item, Row, Task
+
+FUNCTION_WORDS = """
+a an the this that these those each every either neither some any no all both few many much more most other another
+such same own i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she
+her hers herself it its itself they them their theirs themselves one who whom whose which what when where why how
+about above across after against along among around at before behind below beneath beside between beyond by down
+during for from in inside into like near of off on onto out outside over past since through throughout till to
+toward towards under until up upon with within without and but or nor so yet if because although though while
+unless than whether as am is are was were be been being do does did doing have has had having can could may might
+must shall should will would not never also just only very too then there here again once even still now ever
+"""
+STOP_WORDS = tuple(f" {word}" for word in FUNCTION_WORDS.split())
+
+
+def split(passage: str) -> tuple[str, str]:
+    """All but the last word, and the last word with the space before it."""
+    context, _, word = passage.rpartition(" ")
+    return context, f" {word}"
+
+
+def items(files: Files) -> list[Item]:
+    rows = files.jsonl("lambada_test.jsonl", "lambada_test_en.jsonl")
+    return [dict(zip(("context", "word"), split(row["text"]), strict=True)) for row in rows]
+
+
+def pool(files: Files) -> list[Item]:
+    """The development set, as GPT-3 draws its examples; the test set's other items where that is not there."""
+    names = ("lambada_development.jsonl", "lambada_validation.jsonl")
+    if not files.has(*names):
+        return items(files)
+    return [dict(zip(("context", "word"), split(row["text"]), strict=True)) for row in files.jsonl(*names)]
+
+
+def blank(item: Item) -> str:
+    return f"{item['context']} ____. →"
+
+
+def requests(item: Item, shown: str) -> list[Request]:
+    context = shown + blank(item) if shown else item["context"]
+    return [LogLikelihood(context, item["word"], STOP_WORDS)]
+
+
+def score(item: Item, answers: list[Answer]) -> Row:
+    answer = likelihood(answers[0])
+    return {"log_prob": answer.log_prob, "words": 1, "plain": answer.greedy, "filtered": answer.greedy_allowed}
+
+
+TASKS = (
+    Task(
+        name="lambada",
+        summary="the last word of a passage",
+        source="GPT-2, table 3; GPT-3, section 3.1.2",
+        items=items, requests=requests, score=score, pool=pool,
+        metrics=(
+            mean("plain", "accuracy"), mean("filtered", "accuracy, stop-word filter"), perplexity("words", "per word"),
+        ),
+        example=lambda item: blank(item) + item["word"],
+        delimiter="\n",
+    ),
+)  # fmt: skip

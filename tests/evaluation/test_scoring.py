@@ -1,0 +1,91 @@
+"""Batched scores equal one-by-one scores equal a plain forward pass, with and without shared prefixes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpt_jax.evaluation.encoding import Scored
+from gpt_jax.evaluation.scoring import bucket, common_tokens, group, score
+from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
+from tests.evaluation.models import TINY, log_probs, text_model
+
+PATTERNS = {
+    "dense-banded": (Dense(), Banded(8)),
+    "strided": (Strided(5),),
+    "fixed-log": (Fixed(8, 2), LogSparse(3)),
+}
+
+
+def rows(seed=0):
+    """Contexts of many lengths, some with several continuations, some scored well inside what they share."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for length, endings in ((3, 1), (40, 3), (38, 2), (60, 4), (1, 1)):
+        context = rng.integers(0, 256, length).tolist()
+        for n in range(endings):
+            ending = rng.integers(0, 256, 1 + n).tolist()
+            made.append(Scored((*context, *ending), length if length != 60 else 20))
+    return made
+
+
+def expected(model, row):
+    table = log_probs(model, row.tokens)
+    targets = np.array(row.tokens[row.start :])
+    scored = table[row.start - 1 :]
+    return scored[np.arange(len(targets)), targets].sum(), bool((scored.argmax(-1) == targets).all())
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_every_way_to_batch_gives_what_a_plain_forward_pass_gives(name):
+    model, asked = text_model(dataclasses.replace(TINY, attention=PATTERNS[name])), rows()
+    reference = [expected(model, row) for row in asked]
+    ways = [{}, {"share": False}]
+    if name == "dense-banded":
+        ways += [{"batch_tokens": 1}, {"batch_tokens": 256}, {"batch_tokens": 1, "share": False}]
+    for how in ways:
+        found = score(model, asked, **how)
+        np.testing.assert_allclose([a.log_prob for a in found], [value for value, _ in reference], atol=1e-4)
+        assert [a.greedy for a in found] == [greedy for _, greedy in reference]
+        assert [a.tokens for a in found] == [len(row.tokens) - row.start for row in asked]
+
+
+def test_greedy_is_true_of_the_models_own_choices_with_and_without_a_shared_prefix():
+    model = text_model()
+    own = list(np.random.default_rng(1).integers(0, 256, 30))
+    for _ in range(3):
+        own.append(int(log_probs(model, [*own, 0])[-1].argmax()))
+    asked = [Scored(tuple(own), 30), Scored((*own[:31], 7, 7), 30)]
+    assert [a.greedy for a in score(model, asked)] == [True, False]
+    assert [a.greedy for a in score(model, asked, share=False)] == [True, False]
+
+
+def test_forbidden_words_leave_the_likeliest_of_the_rest():
+    model = text_model()
+    context = list(range(20))
+    order = (-log_probs(model, [*context, 0])[-1]).argsort()
+    first, second, third = (int(i) for i in order[:3])
+    ask = lambda token, *forbidden: score(model, [Scored((*context, token), 20, forbidden)])[0]  # noqa: E731
+    assert (ask(first).greedy, ask(first).greedy_allowed) == (True, True)
+    assert (ask(second, first).greedy, ask(second, first).greedy_allowed) == (False, True)
+    assert not ask(first, first).greedy_allowed and not ask(third, first).greedy_allowed
+    both = score(model, [Scored((*context, second), 20, (first,)), Scored((*context, third), 20, (first, second))])
+    assert [a.greedy_allowed for a in both] == [True, True]
+
+
+def test_a_common_beginning_is_shared_by_neighbours_only_where_it_is_long():
+    long, short = tuple(range(40)), tuple(range(10))
+    asked = [Scored((*long, 1, 2), 40), Scored((*long, 3), 40), Scored((*short, 1), 10), Scored((*short, 2), 10)]
+    assert group(asked) == [[0, 1], [2], [3]]
+    assert common_tokens(asked[:2]) == 39  # the last common token is run with what follows it
+    assert common_tokens([Scored(long, 39), Scored((*long, 1), 40)]) == 38
+    assert common_tokens(asked[:1]) == 0
+
+
+@given(st.integers(1, 5000))
+def test_buckets_are_few_and_hold_their_length(length):
+    size = bucket(length)
+    assert length <= size <= max(16, 2 * length)
+    assert size & (size - 1) == 0 or (size % 3 == 0 and (size // 3) & (size // 3 - 1) == 0)
