@@ -20,7 +20,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from experiments import runner
-    from experiments.interrupt import stop_on_signal
+    from experiments.interrupt import Stopped, stop_on_signal
     from experiments.screen import Screen
 
     data_dir = existing(arguments.data_dir, "--data-dir")
@@ -40,8 +40,7 @@ def finetune(arguments: argparse.Namespace) -> int:
                     resume_command=resume_command(folder, data_dir), should_stop=should_stop,
                 )  # fmt: skip
             except runner.Interrupted as stopped:
-                print(f"{folder}: {stopped}", file=sys.stderr)
-                raise KeyboardInterrupt from None
+                raise Stopped(f"{folder}: {stopped}") from None
             except TrainingDiverged as error:
                 print(f"failed: seed {seed}: {error}", file=sys.stderr)
     if len(results) > 1:
