@@ -21,6 +21,7 @@ from experiments import commands, finetuning_commands
 from experiments.compile_command import compile_config
 from experiments.contamination_command import contamination
 from experiments.disk import DiskFull
+from experiments.evaluate_command import evaluate
 from experiments.interrupt import STATUS, Stopped
 from gpt_jax.errors import InputError, unknown
 
@@ -254,6 +255,25 @@ def _contamination(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="a json file with every item's verdict")
 
 
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    _model_folder(parser)
+    parser.add_argument("--tasks", required=True, metavar="A,B", help="tasks or families of docs/EVALUATION.md")
+    parser.add_argument(
+        "--shots", default="0", metavar="K", help="0,1,10; `fit`: as many as fit; `sweep`: 0, 1, 2, 4, ..., fit (0)"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the tasks' public files are, at any depth")
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="that many items of each task, at random (all)")
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, metavar="N", help="of examples and limit (0)")
+    parser.add_argument("--stride", type=whole(1), metavar="N", help="tokens a window of a long text scores (context)")
+    parser.add_argument(
+        "--overflow", choices=("error", "drop", "truncate"), default="error",
+        help="what is longer than the context: an error; drop examples; truncate the text from the left (error)",
+    )  # fmt: skip
+    parser.add_argument("--checkpoints", action="store_true", help="each checkpoint of a run, not the newest alone")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a json file; every answer goes beside it as jsonl")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
 COMMANDS = {
     "list": Command("the experiments there are", f"{START} list --json", _list, commands.list_experiments),
     "show": Command(
@@ -283,6 +303,12 @@ COMMANDS = {
         f"{START} classify runs/finetune/sst2/seed-0 --text 'a moving and clever film'",
         _classify,
         finetuning_commands.classify,
+    ),
+    "evaluate": Command(
+        "score a model on tasks without fine-tuning, zero-shot or few-shot",
+        f"{START} evaluate runs/books/large/seed-0 --tasks lambada,blimp --shots 0,1,10 --data-dir data",
+        _evaluate,
+        evaluate,
     ),
     "report": Command("the verdicts on what was run", f"{START} report layer_norm", _report, commands.report),
     "compile": Command(

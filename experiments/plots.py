@@ -148,3 +148,21 @@ def _colors(groups: Mapping[str, Any]) -> list[tuple[Any, tuple[str, Any]]]:
 def _legend(axes: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7, ncols=2 if len(axes.get_legend_handles_labels()[0]) > 8 else 1)
+
+
+def zero_shot_curves(results: list[dict[str, Any]], path: Path) -> Path:
+    """Each task's first metric against the tokens of pre-training, as in GPT-1's figure 2: 0 is chance, 1 is 100 %.
+
+    A task without a chance level is drawn as a percentage over 100. `results` are rows of `evaluate --checkpoints`.
+    """
+    figure, axes = _figure("tokens of pre-training", "score: 0 is chance, 1 is 100 %")
+    firsts = {(row["task"], row["shots"]): row["metric"] for row in reversed(results)}
+    for (task, shots), metric in reversed(firsts.items()):
+        own = [r for r in results if (r["task"], r["shots"], r["metric"]) == (task, shots, metric)]
+        own = [r for r in own if r["unit"] == "%" and r["tokens"] is not None and r["score"] is not None]
+        heights = [r.get("normalised", r["score"] / 100) for r in own]
+        if own:
+            axes.plot([r["tokens"] for r in own], heights, marker="o", label=f"{task}, {shots} shots")
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.legend()
+    return _save(figure, path)

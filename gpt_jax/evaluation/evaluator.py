@@ -70,7 +70,7 @@ def evaluate(
     pool = (task.pool or task.items)(files) if shots else []
     if shots and task.example is None:
         raise InputError(f"--shots: {shots} is not allowed: {task.name} is a zero-shot task")
-    count = _fitting(model, task, items, numbers, pool, options) if shots == "fit" else shots
+    count = fitting(model, task, items, numbers, pool, options) if shots == "fit" else shots
     asked, encoded = ask(model, task, items, numbers, pool, count, options)
     key = digest_of([VERSION, model.digest, [dataclasses.asdict(r) for part in asked for r in part],
                      [len(part) for part in asked], options.stride, options.overflow, options.seed])  # fmt: skip
@@ -142,8 +142,13 @@ def _encode(model: TextModel, requests: Sequence[Request], options: Options) -> 
     return encode(model.tokenizer, requests, context, context if options.stride is None else options.stride)
 
 
-def _fitting(model: TextModel, task: Task, items, numbers, pool, options: Options) -> int:
-    """The largest K with which no item overflows."""
+def fitting_shots(model: TextModel, task: Task, files: Files, options: Options) -> int:
+    """The largest K with which every item fits the context."""
+    return fitting(model, task, *chosen_items(task, files, options), (task.pool or task.items)(files), options)
+
+
+def fitting(model: TextModel, task: Task, items, numbers, pool, options: Options) -> int:
+    """`fitting_shots`, of these items and this pool."""
     context = model.config.context_length
     _, encoded = ask(model, task, items, numbers, pool, 0, dataclasses.replace(options, overflow="error"))
     room = [-max(excess(e, context) for e in part) for part in encoded]

@@ -56,7 +56,7 @@ def find_tasks(names: Iterable[str]) -> list[Task]:
     found: dict[str, Task] = {}
     for name in names:
         if name not in single and name not in known:
-            raise unknown("task", name, sorted({*single, *known}))
+            raise unknown("task", name, [*known, *sorted({*single} - {*known})])
         for task in (single[name],) if name in single else known[name]:
             found[task.name] = task
     return list(found.values())

@@ -1,0 +1,158 @@
+"""`evaluate`: a model's scores on tasks it was not trained on, zero-shot and few-shot, with intervals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from typing import Any
+
+from gpt_jax.errors import InputError
+
+ALLOWED_SHOTS = "whole numbers (0,1,10), fit (as many as fit every item's context), or sweep (0, 1, 2, 4, ..., fit)"
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Prints a table of scores; `--out` keeps it, and every item's answers."""
+    shots = read_shots(arguments.shots)
+    if arguments.data_dir is not None and not arguments.data_dir.is_dir():
+        raise InputError(f"--data-dir: {str(arguments.data_dir)!r} is not a folder")
+    if arguments.out is not None and not arguments.out.parent.is_dir():
+        raise InputError(f"--out: {str(arguments.out.parent)!r} is not a folder: allowed: a file in one that exists")
+
+    import jax
+    from rich.console import Console
+
+    from experiments.screen import Screen
+    from experiments.weights import load_model
+    from gpt_jax.data.cache import cache_root
+    from gpt_jax.evaluation.scoring import TextModel
+    from gpt_jax.evaluation.task import find_tasks
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    tasks = find_tasks(arguments.tasks.split(","))
+    screen = Screen(Console(stderr=arguments.json))
+    results: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    for step, tokens in _checkpoints(arguments):
+        with screen.waiting("loading the model"):
+            loaded = load_model(arguments.folder, lambda line: print(line, file=sys.stderr), step)
+            model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
+        which = {"model": loaded.digest} | ({} if step is None else {"step": step, "tokens": tokens})
+        for task in tasks:
+            for outcome in _outcomes(model, task, shots, arguments, screen):
+                results += [which | row for row in rows(outcome)]
+                records += [which | {"task": outcome.task, "shots": outcome.shots} | r for r in outcome.records]
+    _write(arguments, screen, results, records)
+    return 0
+
+
+def read_shots(text: str) -> list[int | str]:
+    """ "0,1,fit" as [0, 1, "fit"]; "sweep" as ["sweep"]. Raises `InputError`."""
+    parts = text.split(",")
+    known = [part == "fit" or (part.isascii() and part.isdigit()) for part in parts]
+    if not (all(known) and len(set(parts)) == len(parts)) and parts != ["sweep"]:
+        raise InputError(f"--shots: {text!r} is not allowed: {ALLOWED_SHOTS}, each once")
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def _checkpoints(arguments: argparse.Namespace) -> list[tuple[int | None, int | None]]:
+    """(step, tokens seen) of each checkpoint to evaluate; (None, None) is the newest, or a weights folder's model."""
+    if not arguments.checkpoints:
+        return [(None, None)]
+    from experiments.results import metric_lines
+    from experiments.weights import checkpoint_steps, is_run_folder
+
+    if not is_run_folder(arguments.folder):
+        raise InputError(f"--checkpoints: {arguments.folder} is a weights folder: allowed: a run folder")
+    tokens = {line["step"]: line["tokens"] for line in metric_lines(arguments.folder / "metrics.jsonl")}
+    return [(step, tokens.get(step)) for step in checkpoint_steps(arguments.folder)]
+
+
+def _outcomes(model: Any, task: Any, shots: list[int | str], arguments: argparse.Namespace, screen: Any):
+    """One outcome for each K, each K once."""
+    from gpt_jax.data.cache import cache_root
+    from gpt_jax.evaluation import evaluator
+    from gpt_jax.evaluation.files import Files
+
+    files = Files(arguments.data_dir)
+    options = evaluator.Options(arguments.seed, arguments.limit, arguments.overflow, arguments.stride)
+    if task.example is None and shots != [0]:
+        if 0 not in shots and shots != ["sweep"]:
+            raise InputError(f"--shots: {arguments.shots} is not allowed: {task.name} is a zero-shot task")
+        screen.say(f"{task.name} is a zero-shot task: 0 shots only")
+        shots = [0]
+    counts = [n for n in shots if isinstance(n, int)]
+    if len(counts) < len(shots):
+        with screen.waiting(f"{task.name}: how many examples fit"):
+            most = evaluator.fitting_shots(model, task, files, options)
+        swept = [0, *(2**n for n in range(most.bit_length()) if 2**n < most)] if shots == ["sweep"] else []
+        counts = list(dict.fromkeys([*counts, *swept, most]))
+    for count in counts:
+        with screen.stages() as report:
+            name = f"{task.name}, {count} shots"
+            progress = lambda done, total, name=name, report=report: report(name, done, total)  # noqa: E731
+            yield evaluator.evaluate(model, task, files, count, options, cache_root() / "evaluation", progress)
+
+
+def rows(outcome: Any) -> list[dict[str, Any]]:
+    """An outcome's figures as plain values; `normalised` is 0 at chance and 1 at 100 %."""
+    made = []
+    for metric, estimate in outcome.estimates:
+        row = {
+            "task": outcome.task, "shots": outcome.shots, "metric": metric.name, "score": estimate.value,
+            "low": estimate.low, "high": estimate.high, "n": estimate.n, "unit": metric.unit,
+        }  # fmt: skip
+        if metric.chance is not None:
+            row["normalised"] = (estimate.value - metric.chance) / (100 - metric.chance)
+        made.append({key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()})
+    return made
+
+
+def _write(arguments: argparse.Namespace, screen: Any, results: list, records: list) -> None:
+    from gpt_jax.data.cache import write_atomically
+
+    about = {
+        "folder": str(arguments.folder), "seed": arguments.seed, "limit": arguments.limit,
+        "stride": arguments.stride, "overflow": arguments.overflow, "results": results,
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps(about, indent=1))
+    else:
+        _table(screen.console, results)
+    if arguments.out is None:
+        return
+    write_atomically(arguments.out, json.dumps(about, indent=1) + "\n")
+    answers = arguments.out.with_suffix(".items.jsonl")
+    write_atomically(answers, "".join(json.dumps(record) + "\n" for record in records))
+    if arguments.checkpoints:
+        from experiments.plots import zero_shot_curves
+
+        zero_shot_curves(results, arguments.out.with_suffix(".png"))
+    screen.say(f"written: {arguments.out} and {answers}")
+
+
+def _table(console: Any, results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    stepped = "step" in results[0]
+    table = Table()
+    for name in (*(["step"] if stepped else []), "task", "shots", "metric", "score", "95 % interval", "N", "unit"):
+        table.add_column(name, justify="right" if name in ("step", "shots", "score", "N") else "left")
+    for row in results:
+        table.add_row(
+            *([f"{row['step']:,}"] if stepped else []), row["task"], str(row["shots"]), row["metric"],
+            figure(row["score"]), "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}",
+            f"{row['n']:,}", row["unit"],
+        )  # fmt: skip
+    if not console.is_terminal:
+        console.width = 140
+    console.print(table)
+
+
+def figure(value: float | None) -> str:
+    """Four figures, as people read them; infinity and none as "-"."""
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if 0.1 <= abs(value) < 1e6 or value == 0 else f"{value:.4g}"
