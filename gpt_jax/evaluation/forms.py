@@ -1,0 +1,71 @@
+"""Two forms that most tasks of GPT-3 have: a choice among completions, and a free completion (section 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.metrics import mean
+from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, Request, choices, written
+from gpt_jax.evaluation.task import Item, Row, Task
+
+Rule = Literal["sum", "mean", "ratio"]
+
+
+def pick(options: Sequence[Likelihood], alone: Sequence[Likelihood] | None, by: Rule) -> int:
+    """The best of some completions; the first of equals.
+
+    "sum" is the likeliest; "mean" the likeliest per token; "ratio" has the largest P(completion | context) /
+    P(completion | answer context), whose denominators are `alone`.
+    """
+    if by == "mean":
+        values = [option.per_token for option in options]
+    elif by == "ratio":
+        assert alone is not None
+        values = [option.log_prob - base.log_prob for option, base in zip(options, alone, strict=True)]
+    else:
+        values = [option.log_prob for option in options]
+    return values.index(max(values))
+
+
+def choice_task(
+    name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, by: Rule = "mean", chance: float,
+    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "\n\n", answer_context: str = "Answer:",
+) -> Task:  # fmt: skip
+    """Items hold `context`, `choices` (with the space before them) and `answer`, the right one's number.
+
+    GPT-3 writes the answer context "Answer: "; its last space is the completion's, as everywhere here.
+    """
+
+    def requests(item: Item, shown: str) -> list[Request]:
+        completions = tuple(item["choices"])
+        alone = [Choice(answer_context, completions)] if by == "ratio" else []
+        return [Choice(shown + item["context"], completions), *alone]
+
+    def score(item: Item, answers: list[Answer]) -> Row:
+        alone = choices(answers[1]) if by == "ratio" else None
+        return {"correct": pick(choices(answers[0]), alone, by) == item["answer"]}
+
+    return Task(
+        name, summary, source, items, requests, score, (mean("correct", "accuracy", chance=chance),),
+        example=lambda item: item["context"] + item["choices"][item["answer"]], delimiter=delimiter, pool=pool,
+    )  # fmt: skip
+
+
+def completion_task(
+    name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, max_tokens: int,
+    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "",
+) -> Task:  # fmt: skip
+    """Items hold `context` and `completion`: right where the first line of the best of 4 beams is the completion."""
+
+    def requests(item: Item, shown: str) -> list[Request]:
+        return [Generate(shown + item["context"], max_tokens, until=("\n",), beams=4, length_penalty=0.6)]
+
+    def score(item: Item, answers: list[Answer]) -> Row:
+        return {"exact": written(answers[0]).strip() == item["completion"].strip()}
+
+    return Task(
+        name, summary, source, items, requests, score, (mean("exact", "exact match"),),
+        example=lambda item: item["context"] + item["completion"], delimiter=delimiter, pool=pool,
+    )  # fmt: skip

@@ -1,0 +1,22 @@
+"""The labelled data of fine-tuning (data/tasks.py), as evaluation reads it: from a folder at any depth, or TFDS."""
+
+from __future__ import annotations
+
+from gpt_jax.data.tasks import Example, get_task, load_task
+from gpt_jax.errors import unknown
+from gpt_jax.evaluation.files import Files
+
+TEST = "test, or validation"
+
+
+def examples(files: Files, name: str, split: str) -> list[Example]:
+    """The labelled examples of a split of the task `name`; `TEST` is the test split, or validation where the test
+    labels are not public. Raises `InputError`."""
+    folder = files.find(get_task(name).folder or name).parent if files.root is not None else None
+    _, splits = load_task(name, folder)
+    labelled = {key: [e for e in own if e.label is not None] for key, own in splits.items()}
+    if split == TEST:
+        return labelled.get("test") or labelled["validation"]
+    if split not in labelled:
+        raise unknown(f"split of {name}", split, labelled)
+    return labelled[split]

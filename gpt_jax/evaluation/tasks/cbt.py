@@ -1,0 +1,59 @@
+"""The Children's Book Test (Hill et al. 2015): which of 10 words belongs in a sentence after 20 others.
+
+GPT-2, section 3.2: the probability of each choice and of the rest of the sentence after it, given what comes before;
+on the validation set, de-tokenised. `cbt_cn` asks for common nouns, `cbt_ne` for named entities.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gpt_jax.errors import InputError
+from gpt_jax.evaluation.detokenize import PENN, detokenize
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.metrics import mean
+from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
+from gpt_jax.evaluation.task import Item, Row, Task
+
+BLANK = "XXXXX"
+
+
+def items(files: Files, kind: str) -> list[Item]:
+    """Blocks of 21 numbered lines; the last is query, answer, nothing, candidates, between tabs."""
+    name = f"cbtest_{kind}_valid_2000ex.txt"
+    found = []
+    for block in files.text(name).strip().split("\n\n"):
+        *story, last = [line.partition(" ")[2] for line in block.split("\n")]
+        parts = last.split("\t")
+        if len(parts) != 4 or BLANK not in parts[0] or parts[1] not in parts[3].split("|"):
+            raise InputError(f"{name}: {last!r} is not query, answer, nothing and candidates, between tabs")
+        query, answer, _, candidates = parts
+        choices = candidates.split("|")
+        found.append({"story": story, "query": query, "choices": choices, "answer": choices.index(answer)})
+    return found
+
+
+def requests(item: Item, shown: str) -> list[Request]:
+    before, _, _ = item["query"].partition(BLANK)
+    start = " ".join([*item["story"], before]).strip()
+    made: list[Request] = []
+    for choice in item["choices"]:
+        whole = detokenize(" ".join([*item["story"], item["query"].replace(BLANK, choice)]), PENN)
+        context = detokenize(start, PENN)
+        context = context if whole.startswith(context) else start[: len(context) - 1]
+        made.append(LogLikelihood(context, whole[len(context) :]))
+    return made
+
+
+def score(item: Item, answers: list[Answer]) -> Row:
+    values = [likelihood(answer).log_prob for answer in answers]
+    return {"correct": values.index(max(values)) == item["answer"]}
+
+
+TASKS = tuple(
+    Task(
+        f"cbt_{kind.lower()}", f"a word missing from a children's book: {words}", "GPT-2, section 3.2",
+        partial(items, kind=kind), requests, score, (mean("correct", "accuracy", chance=10.0),),
+    )
+    for kind, words in (("CN", "common nouns"), ("NE", "named entities"))
+)  # fmt: skip

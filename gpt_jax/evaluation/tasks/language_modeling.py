@@ -1,0 +1,89 @@
+"""Perplexity on language-modelling corpora, per canonical unit: GPT-2, section 3.1 and table 3.
+
+The log-probability of running text (invertible de-tokenisers: detokenize.py) over the number of units of the corpus as
+distributed: words with the end of each line counted as one, characters, or bytes. GPT-2 does not say how it cut long
+texts into windows: `--stride` does here, and the whole context is the default. N counts windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+from gpt_jax.evaluation.detokenize import PENN, WIKITEXT, Style, detokenize
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.metrics import bits, perplexity
+from gpt_jax.evaluation.requests import Answer, Request, Rolling, choices
+from gpt_jax.evaluation.task import Item, Row, Task
+
+TEST_CHARACTERS = 5_000_000  # the last of 100 million: the usual test part of enwik8 and text8
+
+
+def document(lines: list[str], style: Style) -> Item:
+    """Some lines of a tokenised corpus as one text, with the words it stands for."""
+    text = "\n".join(detokenize(line, style) for line in lines)
+    return {"text": text, "units": sum(len(line.split()) + 1 for line in lines)}
+
+
+def wikitext(files: Files, names: tuple[str, ...]) -> list[Item]:
+    """The articles: a heading of the first level, ` = Title = `, starts one."""
+    lines = [line[1:-1] if line.startswith(" ") else line for line in files.lines(*names)]
+    starts = [n for n, line in enumerate(lines) if line.startswith("= ") and not line.startswith("= =")]
+    bounds = sorted({0, *starts, len(lines)})
+    return [document(lines[a:b], WIKITEXT) for a, b in pairwise(bounds)]
+
+
+def penn(files: Files) -> list[Item]:
+    """The whole test set as one text."""
+    return [document([line.strip() for line in files.lines("ptb.test.txt", "ptb/test.txt")], PENN)]
+
+
+def billion_words(files: Files) -> list[Item]:
+    """Sentences, each a text of its own: the corpus is shuffled."""
+    lines = files.lines("news.en.heldout-00000-of-00050", "lm1b.test.txt")
+    return [document([line.strip()], PENN) for line in lines]
+
+
+def last_part(files: Files, name: str, encoding: str) -> list[Item]:
+    text = files.members("", f"{name}.zip") if files.has(f"{name}.zip") else iter([(name, files.text(name))])
+    content = next(text)[1].encode()[-TEST_CHARACTERS:].decode(errors="ignore")
+    return [{"text": content, "units": len(content.encode(encoding))}]
+
+
+def requests(item: Item, shown: str) -> list[Request]:
+    return [Rolling(item["text"])]
+
+
+def score(item: Item, answers: list[Answer]) -> list[Row]:
+    """A row for each window, with its share of the units by tokens."""
+    windows = choices(answers[0])
+    tokens = sum(window.tokens for window in windows)
+    return [{"log_prob": w.log_prob, "units": item["units"] * w.tokens / tokens} for w in windows]
+
+
+def words(name: str, summary: str, items: Callable[[Files], list[Item]]) -> Task:
+    metrics = (perplexity("units", "per word"), bits("units", "bits per word"))
+    return Task(name, summary, "GPT-2, table 3", items, requests, score, metrics)
+
+
+def characters(name: str, unit: str, encoding: str) -> Task:
+    items = partial(last_part, name=name, encoding=encoding)
+    return Task(
+        name, "the last 5 million of 100 million", "GPT-2, table 3", items, requests, score, (bits("units", unit),)
+    )
+
+
+TASKS = (
+    words("wikitext2", "WikiText-2, test", partial(wikitext, names=("wikitext2.test.txt", "wiki.test.tokens"))),
+    words(
+        "wikitext2_valid",
+        "WikiText-2, validation",
+        partial(wikitext, names=("wikitext2.valid.txt", "wiki.valid.tokens")),
+    ),
+    words("wikitext103", "WikiText-103, test", partial(wikitext, names=("wikitext-103/wiki.test.tokens",))),
+    words("ptb", "Penn Treebank, test", penn),
+    words("lm1b", "One Billion Words, test", billion_words),
+    characters("enwik8", "bits per byte", "utf-8"),
+    characters("text8", "bits per character", "utf-8"),
+)

@@ -1,0 +1,51 @@
+"""RACE (Lai et al. 2017): questions about an exam's text, four answers each; middle and high school together.
+
+GPT-3, table 2.1 and section 2.4: a choice is judged by P(answer | question) / P(answer | "A:"). GPT-1's heuristic, the
+best mean token log-probability, is in gpt1_heuristics.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+from gpt_jax.errors import InputError
+from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.forms import choice_task
+from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
+from gpt_jax.evaluation.task import Item, Row
+
+
+def read(files: Files, split: str) -> list[Item]:
+    """`RACE/SPLIT/{middle,high}/*.txt` as distributed: one object with article, questions, options, answers."""
+    found = []
+    for name, text in files.members(".txt", f"RACE/{split}", f"RACE_{split}.zip"):
+        try:
+            page = json.loads(text)
+            questions = list(zip(page["questions"], page["options"], page["answers"], strict=True))
+        except (ValueError, KeyError):
+            raise InputError(f"{name} is not a page of RACE: article, questions, options, answers") from None
+        for question, options, letter in questions:
+            context = f"{page['article']}\n\nQ: {question}\n\nA:"
+            found.append({"context": context, "choices": [f" {o}" for o in options], "answer": "ABCD".index(letter)})
+    return found
+
+
+def items(files: Files) -> list[Item]:
+    return read(files, "test")
+
+
+def answers_after_question(item: Item, shown: str) -> list[Request]:
+    return [Choice(item["context"], tuple(item["choices"]))]
+
+
+def by_mean(item: Item, answers: list[Answer]) -> Row:
+    values = [answer.per_token for answer in choices(answers[0])]
+    return {"correct": values.index(max(values)) == item["answer"]}
+
+
+TASKS = (
+    choice_task(
+        "race", "questions about a text", "GPT-3, table 3.7", items, by="ratio", answer_context="A:",
+        pool=lambda files: read(files, "train"), chance=25.0,
+    ),
+)  # fmt: skip
