@@ -22,10 +22,11 @@ from experiments.environment import environment
 from experiments.experiment import FinishedRun
 from experiments.screen import Screen
 from experiments.session import Interrupted, Session
-from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
+from gpt_jax.config import RunConfig, differences, digest, to_dict
 from gpt_jax.data.cache import cache_root, write_atomically
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.errors import InputError
+from gpt_jax.loading import read_run
 from gpt_jax.parallel.hosts import is_writer
 
 Metrics = dict[str, Any]
@@ -165,19 +166,11 @@ def claim(folder: Path, config: RunConfig, identity: RunIdentity) -> None:
 
 def read_folder(folder: Path) -> tuple[RunConfig, RunIdentity]:
     """The config and identity of a run folder. Raises `InputError` if it is none, or is damaged."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"{folder} is not a run folder: it has no config.json")
+    config, identity = read_run(folder)
     try:
-        content = json.loads(path.read_text())
-        identity = RunIdentity(**content.pop("identity"))
-        stated = content.pop("digest")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is damaged: it does not read as a run's config") from None
-    config = from_dict(content)
-    if digest(config) != stated:
-        raise InputError(f"{path} is damaged: its digest is {stated}, its values give {digest(config)}")
-    return config, identity
+        return config, RunIdentity(**identity)
+    except TypeError:
+        raise InputError(f"{folder / 'config.json'} is damaged: it does not read as a run's config") from None
 
 
 def summary(metrics: Metrics, folder: Path, resume_command: str) -> dict[str, str]:

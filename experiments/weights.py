@@ -1,140 +1,15 @@
-"""Trained parameters back from a run folder or a weights folder, and text from them."""
+"""Text from a trained model; and its loading, which is gpt_jax/loading.py."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from gpt_jax.config import ModelConfig, RunConfig, digest
-from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
-from gpt_jax.errors import InputError, unknown
+from gpt_jax.errors import InputError
+from gpt_jax.loading import LoadedModel, checkpoint_steps, is_run_folder, load_model, restore
 
+__all__ = ["LoadedModel", "checkpoint_steps", "is_run_folder", "load_model", "restore", "write_text"]
 DEFAULT_TOKENS = 200
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A trained model with its tokenizer. `digest` names config, weights and tokenizer: equal digest, equal answers."""
-
-    config: ModelConfig
-    params: Any
-    tokenizer: Tokenizer
-    digest: str
-
-
-def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, step: int | None = None) -> LoadedModel:
-    """The model in a run folder (its newest readable checkpoint, or that of `step`) or in a weights folder.
-
-    A weights folder holds `config.json` and `model.safetensors` in Transformers' layout, with the tokenizer's files
-    beside them or in `tokenizer/`; without any, 50,257 entries of type gpt2 are read with the built-in vocabulary.
-    Checkpoints passed over are named through `report`. Raises `InputError`.
-    """
-    if is_run_folder(folder):
-        from experiments.runner import read_folder
-
-        run, _ = read_folder(folder)
-        config, params = run.model, restore(run, folder, report, step).params
-        tokenizer = load_tokenizer(folder / "tokenizer")
-    else:
-        from gpt_jax.interop import load_pretrained
-
-        if step is not None:
-            raise InputError(f"{folder}: a weights folder has no checkpoints: leave out the step {step}")
-        config, params = load_pretrained(folder)
-        tokenizer = _weights_tokenizer(folder, config)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise InputError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} entries and its model {config.vocab_size}: "
-            "at most as many are allowed"
-        )
-    return LoadedModel(config, params, tokenizer, _digest(config, params, tokenizer))
-
-
-def is_run_folder(folder: Path) -> bool:
-    """Whether the `config.json` in `folder` is a run's; what else is no run folder is a weights folder or an error.
-
-    Raises `InputError` where there is no `config.json`, or it is damaged.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} is neither a run folder nor a weights folder: no config.json there; "
-            "runs are in DIR/EXPERIMENT/ARM/seed-N, weights are config.json and model.safetensors"
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    return isinstance(content, dict) and "identity" in content
-
-
-def _weights_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
-    for place in (folder, folder / "tokenizer"):
-        try:
-            return load_tokenizer(place)
-        except InputError as error:
-            if "holds none" not in str(error):
-                raise
-    if config.norm == "pre":
-        builtin = make_tokenizer("gpt2", 1 << 20, None)
-        if builtin.vocab_size == config.vocab_size:
-            return builtin
-    raise InputError(
-        f"{folder}: holds no tokenizer: allowed: vocab.json and merges.txt, tokenizer.json, or a folder `tokenizer` "
-        f"with them; only a gpt2 model of 50,257 entries needs none (this one has {config.vocab_size:,})"
-    )
-
-
-def _digest(config: ModelConfig, params: Any, tokenizer: Tokenizer) -> str:
-    """Sixteen hexadecimal digits over the model's config, every parameter's bytes, and the tokenizer's digest."""
-    import jax
-    import numpy as np
-
-    summary = hashlib.sha256(f"{digest(config)} {tokenizer.digest}".encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        array = np.ascontiguousarray(leaf)
-        summary.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        summary.update(array.view(np.uint8).data)
-    return summary.hexdigest()[:16]
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps of a run folder's checkpoints, ascending. Raises `InputError` where there are none."""
-    path = folder / "checkpoints"
-    steps = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdigit()) if path.is_dir() else []
-    if not steps:
-        raise InputError(f"{path}: holds no checkpoint: `resume` goes on with the run")
-    return steps
-
-
-def restore(config: RunConfig, folder: Path, report: Callable[[str], None], step: int | None = None) -> Any:
-    """The newest readable `TrainState` of a run, or that of `step`; nothing in the folder is changed.
-
-    A checkpoint that cannot be read is named through `report` and passed over. Raises `InputError` if none can.
-    """
-    import jax
-
-    from gpt_jax.training.checkpoint import Checkpoints
-    from gpt_jax.training.state import init_state
-
-    path = folder / "checkpoints"
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder: the run has no checkpoint yet; `resume` goes on with it")
-    if step is not None and step not in checkpoint_steps(folder):
-        raise unknown(f"checkpoint of {folder}", str(step), map(str, checkpoint_steps(folder)))
-    shapes = jax.eval_shape(lambda: init_state(config))
-    checkpoints = Checkpoints(path)
-    try:
-        restored = checkpoints.restore(shapes, report, discard=False, steps=None if step is None else [step])
-    finally:
-        checkpoints.close()
-    if restored is None:
-        raise InputError(f"{path}: holds no checkpoint: `resume` goes on with the run")
-    return restored[0]
 
 
 def write_text(
