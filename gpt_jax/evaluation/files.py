@@ -82,6 +82,14 @@ class Files:
             raise InputError(f"{path} cannot be read: {error}") from None
 
 
+def tfds_rows(dataset: str, split: str) -> list[dict[str, Any]]:
+    """The examples of a TFDS dataset, their texts decoded. Raises `InputError` where TFDS cannot give them."""
+    from gpt_jax.data import tfds_source
+
+    rows = tfds_source.builder_of(dataset).as_data_source(split=split)
+    return [{k: v.decode() if isinstance(v, bytes) else v for k, v in rows[n].items()} for n in range(len(rows))]
+
+
 def read_text(path: Path) -> str:
     """UTF-8 text, without a byte-order mark; .gz is unpacked. Raises `InputError` that names the file."""
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gpt_jax.evaluation.files import Files, parse_jsonl
+from gpt_jax.evaluation.files import Files, parse_jsonl, tfds_rows
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row, Task
@@ -17,14 +17,13 @@ FILES = ("BLiMP.zip", "blimp.zip", "BLiMP/data", "blimp/data", "blimp")
 
 
 def items(files: Files, only: str | None = None) -> list[Item]:
-    found = []
-    for name, text in files.members(".jsonl", *FILES):
-        if only in (None, name.removesuffix(".jsonl")):
-            found += [
-                {"good": row["sentence_good"], "bad": row["sentence_bad"], "set": row["UID"]}
-                for row in parse_jsonl(text, name)
-            ]
-    return found
+    """The archive or folder of .jsonl files as distributed; without a folder, TFDS's."""
+    if files.root is None:
+        rows = [row for name in ([only] if only else SETS) for row in tfds_rows(f"blimp/{name}", "train")]
+    else:
+        parts = files.members(".jsonl", *FILES)
+        rows = [r for name, text in parts if only in (None, name[: -len(".jsonl")]) for r in parse_jsonl(text, name)]
+    return [{"good": row["sentence_good"], "bad": row["sentence_bad"], "set": row["UID"]} for row in rows]
 
 
 def requests(item: Item, shown: str) -> list[Request]:

@@ -8,7 +8,7 @@ word of several tokens is not filtered.
 
 from __future__ import annotations
 
-from gpt_jax.evaluation.files import Files
+from gpt_jax.evaluation.files import Files, tfds_rows
 from gpt_jax.evaluation.metrics import mean, perplexity
 from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
@@ -26,15 +26,17 @@ must shall should will would not never also just only very too then there here a
 STOP_WORDS = tuple(f" {word}" for word in FUNCTION_WORDS.split())
 
 
-def split(passage: str) -> tuple[str, str]:
+def as_item(passage: str) -> Item:
     """All but the last word, and the last word with the space before it."""
     context, _, word = passage.rpartition(" ")
-    return context, f" {word}"
+    return {"context": context, "word": f" {word}"}
 
 
 def items(files: Files) -> list[Item]:
-    rows = files.jsonl("lambada_test.jsonl", "lambada_test_en.jsonl")
-    return [dict(zip(("context", "word"), split(row["text"]), strict=True)) for row in rows]
+    """OpenAI's text; without a folder, TFDS's, which is the original: lower case, and spaces around punctuation."""
+    if files.root is None:
+        return [as_item(row["passage"]) for row in tfds_rows("lambada", "test")]
+    return [as_item(row["text"]) for row in files.jsonl("lambada_test.jsonl", "lambada_test_en.jsonl")]
 
 
 def pool(files: Files) -> list[Item]:
@@ -42,7 +44,7 @@ def pool(files: Files) -> list[Item]:
     names = ("lambada_development.jsonl", "lambada_validation.jsonl")
     if not files.has(*names):
         return items(files)
-    return [dict(zip(("context", "word"), split(row["text"]), strict=True)) for row in files.jsonl(*names)]
+    return [as_item(row["text"]) for row in files.jsonl(*names)]
 
 
 def blank(item: Item) -> str:
