@@ -163,6 +163,7 @@ def zero_shot_curves(results: list[dict[str, Any]], path: Path) -> Path:
         heights = [r.get("normalised", r["score"] / 100) for r in own]
         if own:
             axes.plot([r["tokens"] for r in own], heights, marker="o", label=f"{task}, {shots} shots")
+    if axes.lines:
+        axes.legend()
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.legend()
     return _save(figure, path)

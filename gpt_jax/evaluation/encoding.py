@@ -35,6 +35,7 @@ Encoded = tuple[Scored, ...] | Prompt
 
 def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: int, stride: int) -> list[Encoded]:
     """The rows of each request. A `Rolling` text becomes windows that score `stride` tokens each (see `windows`)."""
+    _check_stride(stride, context_length)
     texts = dict.fromkeys(text for request in requests for text in _texts(request))
     ids = dict(zip(texts, tokenizer.encode_batch(list(texts)), strict=True))
     begin = () if tokenizer.end_of_text is None else (tokenizer.end_of_text,)
@@ -91,14 +92,18 @@ def windows(tokens: Sequence[int], context_length: int, stride: int) -> tuple[Sc
     `context_length` a row starts with the one token before those it scores, and the last one is filled up with
     scored text. A smaller stride gives each token at least `context_length - stride` tokens to look back on.
     """
-    if not 1 <= stride <= context_length:
-        raise InputError(f"stride: {stride} is not allowed: 1 to {context_length}, the model's context")
+    _check_stride(stride, context_length)
     rows = []
     for first in range(1, len(tokens), stride):
         end = min(first + stride, len(tokens))
         begin = max(0, end - 1 - context_length)
         rows.append(Scored(tuple(tokens[begin:end]), first - begin))
     return tuple(rows)
+
+
+def _check_stride(stride: int, context_length: int) -> None:
+    if not 1 <= stride <= context_length:
+        raise InputError(f"stride: {stride} is not allowed: 1 to {context_length}, the model's context")
 
 
 def excess(encoded: Encoded, context_length: int) -> int:

@@ -1,11 +1,13 @@
 """Where scoring starts, how long texts are cut, and what does not fit."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax import InputError
-from gpt_jax.data.tokenizer import BytesTokenizer, make_tokenizer
+from gpt_jax.data.tokenizer import BytesTokenizer, Tokenizer, make_tokenizer
 from gpt_jax.evaluation.encoding import Prompt, Scored, encode, excess, move_spaces, single_tokens, truncate, windows
 from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Rolling
 
@@ -13,7 +15,7 @@ BYTES = BytesTokenizer()
 END = BYTES.end_of_text
 
 
-def one(request, tokenizer=BYTES, context=64, stride=64):
+def one(request, tokenizer: Tokenizer = BYTES, context=64, stride=64) -> Any:
     return encode(tokenizer, [request], context, stride)[0]
 
 
