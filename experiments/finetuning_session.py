@@ -27,6 +27,8 @@ from gpt_jax.data.cache import digest_of, write_atomically
 from gpt_jax.data.tasks import Example, Task, load_task
 from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.evaluation import ood
+from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.scores import score
 from gpt_jax.finetuning import classifier
 from gpt_jax.finetuning.classifier import Classifier
@@ -68,7 +70,12 @@ class Materials:
 @lru_cache(maxsize=4)
 def read_task(name: str, data_dir: Path | None) -> tuple[Task, dict[str, list[Example]], str]:
     """A task, its examples by split, and their digest."""
-    task, splits = grammar.load() if name == grammar.NAME else load_task(name, data_dir)
+    if name == grammar.NAME:
+        task, splits = grammar.load()
+    elif name in ood.pair_names():
+        task, splits = ood.load_pair(name, Files(data_dir))
+    else:
+        task, splits = load_task(name, data_dir)
     rows = {split: [[*e.texts, e.label, e.group] for e in examples] for split, examples in splits.items()}
     return task, splits, digest_of([task.name, task.shape, list(task.labels), rows])
 
@@ -107,6 +114,7 @@ def finetune(
 
     Metrics are the task's, by split, of the best epoch's model ("test/accuracy"), of the majority's label and of
     bag-of-words on the same examples ("bag_of_words/test/accuracy"), and "loss", the mean L2 (nats) without dropout.
+    A pair of distributions (evaluation/ood.py) has more: see its `shifts`.
     """
     started, task = time.perf_counter(), materials.task
     log = MetricsLog(folder / "metrics.jsonl")
@@ -158,7 +166,7 @@ def measure(model: Classifier, config: RunConfig, materials: Materials, folder: 
     splits["train"] = train[:TRAINING_EXAMPLES]
     words = BagOfWords(task).fit(train)
     metrics: Metrics = {}
-    lines = []
+    lines, probabilities = [], {}
     for split, examples in splits.items():
         for name, value in validate(model, model.encode(examples)).items():
             metrics[f"{split}/{name}"] = _finite(value)
@@ -167,12 +175,12 @@ def measure(model: Classifier, config: RunConfig, materials: Materials, folder: 
             if labelled and split != "train":
                 metrics[f"{name}/{split}/{task.metric}"] = _finite(_score(task, found, labelled))
         if examples and split != "train":
-            found = model.predict(examples)
+            probabilities[split] = found = model.predict(examples)
             lines += [prediction(task, split, e, row) for e, row in zip(examples, found, strict=True)]
             if labelled:
                 _picture(task, examples, found, folder / f"{split}.png")
     write_atomically(folder / PREDICTIONS, "".join(json.dumps(line) + "\n" for line in lines))
-    return metrics
+    return {**metrics, **ood.shifts(task, metrics, probabilities)}
 
 
 def prediction(task: Task, split: str, example: Example, found: Any) -> dict[str, Any]:
@@ -238,7 +246,7 @@ def summary(metrics: Metrics, folder: Path) -> dict[str, str]:
     """What a finished run came to."""
     if metrics["diverged"]:
         return {"outcome": f"diverged at update {metrics['diverged_at_step']:,}", "folder": str(folder)}
-    splits = ("train/", "validation/", "test/", "majority/", "bag_of_words/")
+    splits = ("train/", "validation/", "test/", "ood", "gap/", "majority/", "bag_of_words/")
     shown = {key: f"{value:.4f}" for key, value in metrics.items() if key.startswith(splits) and value is not None}
     return {
         **shown, "predictions": str(folder / PREDICTIONS),
