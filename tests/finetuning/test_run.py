@@ -21,7 +21,7 @@ from tests.finetuning.tiny import MODEL, TOKENIZER, truth
 
 FILES = {
     "config.json", "environment.json", "metrics.jsonl", "result.json", "loss.png", "predictions.jsonl", "task.json",
-    "tokenizer", "finetuned.safetensors", "confusion-validation.png", "confusion-test.png",
+    "tokenizer", "finetuned.safetensors", "confusion-validation.png", "confusion-ood_double.png", "confusion-test.png",
 }  # fmt: skip
 SMALL = ["finetuning.examples=32", "finetuning.batch_size=8", "finetuning.epochs=2", "finetuning.max_length=64"]
 
@@ -81,6 +81,18 @@ def test_the_predictions_add_up_to_the_accuracy_in_the_result(finished):
     assert result(finished)["metrics"]["test/accuracy"] == pytest.approx(right)
     for line in test:
         assert line["prediction"] == ("bad", "good")[int(np.argmax(line["probabilities"]))]
+
+
+def test_the_gap_is_the_iid_accuracy_less_the_ood_one_recomputed_from_the_predictions(finished):
+    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    means = {
+        split: np.mean([line["prediction"] == line["label"] for line in lines if line["split"] == split])
+        for split in ("test", "ood_double")
+    }
+    metrics = result(finished)["metrics"]
+    assert metrics["gap/double"] == pytest.approx(means["test"] - means["ood_double"])
+    assert metrics["relative_gap/double"] == pytest.approx(1 - means["ood_double"] / means["test"])
+    assert 0 <= metrics["detection/double/auroc"] <= 1
 
 
 def test_the_majority_is_the_share_of_the_commonest_training_label(finished):
@@ -189,7 +201,7 @@ def test_weights_are_the_first_folder_that_holds_this_runs_model(pretrained, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aux_loss", "transfer"])
+@pytest.mark.parametrize("name", ["aux_loss", "ood", "transfer"])
 def test_the_experiments_run_at_smoke_scale_without_weights_or_data(name, tmp_path, monkeypatch):
     monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
     assert command("run", name, "--scale", "smoke", "--out", tmp_path) == 0
