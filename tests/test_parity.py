@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from make_golden import ADAMW, GOLDEN, MODEL_TYPES, Reference, load, reference
 
 from gpt_jax.config import ModelConfig, OptimizerConfig
 from gpt_jax.interop import from_named_tensors, to_named_tensors
@@ -24,6 +23,7 @@ from gpt_jax.interop.layout import model_config
 from gpt_jax.model.decoder import GPT
 from gpt_jax.model.layers_layout import stack_layers
 from gpt_jax.training.optimizer import make_optimizer
+from tests.make_golden import ADAMW, GOLDEN, MODEL_TYPES, Reference, load, reference
 
 LIVE = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
 VARIANTS = {

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,8 +73,9 @@ def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def run(folder, model, arguments, names=tuple(TASKS)):
-    return lm_eval.simple_evaluate(
+def run(folder, model, arguments, names=tuple(TASKS)) -> dict[str, Any]:
+    simple_evaluate: Any = lm_eval.simple_evaluate  # a decorator hides its parameters from pyright
+    return simple_evaluate(
         model=model, model_args=arguments, tasks=list(names), log_samples=True, bootstrap_iters=0, device="cpu",
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
     )  # fmt: skip

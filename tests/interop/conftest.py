@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from weights_folders import write_reference
+
+from tests.interop.weights_folders import write_reference
 
 
 @pytest.fixture

@@ -10,9 +10,13 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from make_golden import GOLDEN, MODEL_TYPES, load
 from safetensors.numpy import load_file, save_file
-from weights_folders import (
+
+from gpt_jax.errors import InputError
+from gpt_jax.interop import load_pretrained, save_pretrained
+from gpt_jax.model.layers_layout import stack_layers
+from gpt_jax.model.patterns import Banded, Dense
+from tests.interop.weights_folders import (
     CONFIGS,
     TINY,
     assert_one_line,
@@ -23,11 +27,7 @@ from weights_folders import (
     random_params,
     write_reference,
 )
-
-from gpt_jax.errors import InputError
-from gpt_jax.interop import load_pretrained, save_pretrained
-from gpt_jax.model.layers_layout import stack_layers
-from gpt_jax.model.patterns import Banded, Dense
+from tests.make_golden import GOLDEN, MODEL_TYPES, load
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

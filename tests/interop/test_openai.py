@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_golden import GOLDEN, load
 from safetensors.numpy import load_file, save_file
-from weights_folders import assert_same, logits
 
 from gpt_jax.errors import InputError
 from gpt_jax.interop import join_embeddings, load_openai_gpt1, load_openai_gpt2, load_pretrained, save_pretrained
+from tests.interop.weights_folders import assert_same, logits
+from tests.make_golden import GOLDEN, load
 
 # The order in which train.py creates its variables within a block, and the shape of each at width 768.
 GPT1_BLOCK = [

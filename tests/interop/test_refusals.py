@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from weights_folders import (
+
+from tests.interop.weights_folders import (
     assert_one_line,
     change_config,
     change_tensors,

@@ -8,15 +8,15 @@ import json
 
 import numpy as np
 import pytest
-from make_golden import MODEL_TYPES, build
 from safetensors.numpy import save_file
-from weights_folders import (
+
+from gpt_jax.interop import load_pretrained, save_pretrained
+from tests.interop.weights_folders import (
     CONFIGS,
     logits,
     random_params,
 )
-
-from gpt_jax.interop import load_pretrained, save_pretrained
+from tests.make_golden import MODEL_TYPES, build
 
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "transformers")),

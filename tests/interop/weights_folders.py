@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from make_golden import GOLDEN, load
 from safetensors.numpy import load_file, save_file
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 from gpt_jax.interop import load_pretrained
 from gpt_jax.model.decoder import GPT
+from tests.make_golden import GOLDEN, load
 
 TINY = ModelConfig(vocab_size=17, context_length=6, n_layer=2, n_head=2, d_model=8, initialization_std=0.5)
 CONFIGS = {
