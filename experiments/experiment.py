@@ -57,6 +57,7 @@ class Comparison:
     margin: float = 0.0
     name: str = ""
     primary: bool = True
+    against: str = ""  # the control's metric where it is another: a baseline that the same runs measure
     with_failed: bool = False  # the metric does not depend on training: runs that failed count too
 
     @property

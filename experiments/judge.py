@@ -58,7 +58,7 @@ def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
     seeds = sorted({*ours} & {*theirs})
     differences, notes = {}, []
     for seed in seeds:
-        difference = ours[seed].value(comparison.metric) - theirs[seed].value(comparison.metric)
+        difference = ours[seed].value(comparison.metric) - theirs[seed].value(comparison.against or comparison.metric)
         failed = [f"{r.arm} ({r.failure})" for r in (ours[seed], theirs[seed]) if r.failure]
         if failed and not comparison.with_failed:
             notes.append(f"seed {seed} is left out: {', '.join(failed)}")

@@ -49,6 +49,16 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert judged.verdict == "reproduced"
 
 
+def test_a_baseline_that_the_same_runs_measure_is_compared_by_its_own_metric(tmp_path):
+    e = made_up()
+    for seed, (ours, baseline) in enumerate([(0.1, 0.4), (0.2, 0.6), (0.3, 0.65)]):
+        write_run(tmp_path, e, "new", seed, metrics={"validation/loss": 1.0, "gap": ours, "words/gap": baseline})
+    judged = judge(
+        read_results(tmp_path / e.name, e), Comparison("new", "new", "lower", "gap", against="words/gap")
+    )  # fmt: skip
+    assert list(judged.differences.values()) == pytest.approx([-0.3, -0.4, -0.35])
+
+
 def test_one_pair_is_too_few(tmp_path):
     e = made_up()
     assert judge(losses(tmp_path, e, [2.0], [3.0]), e.comparisons[0]).verdict == "too few seeds"
