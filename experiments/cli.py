@@ -269,6 +269,9 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         "--overflow", choices=("error", "drop", "truncate"), default="error",
         help="what is longer than the context: an error; drop examples; truncate the text from the left (error)",
     )  # fmt: skip
+    parser.add_argument(
+        "--overlap", type=Path, metavar="FILE", help="what `contamination --out` wrote: clean and dirty items too"
+    )
     parser.add_argument("--checkpoints", action="store_true", help="each checkpoint of a run, not the newest alone")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a json file; every answer goes beside it as jsonl")
     parser.add_argument("--json", action="store_true", help="machine-readable")

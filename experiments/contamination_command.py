@@ -19,7 +19,9 @@ def contamination(arguments: argparse.Namespace) -> int:
 
     from gpt_jax.evaluation.overlap import NgramFilter, bloom_overlap, false_positives, split_tasks
 
-    tasks = {name: _texts(name, arguments.data_dir) for name in arguments.tasks.split(",")}
+    tasks = {}
+    for name in arguments.tasks.split(","):
+        tasks |= _texts(name, arguments.data_dir)
     if arguments.out is not None and not arguments.out.parent.is_dir():
         raise InputError(f"--out: {str(arguments.out.parent)!r} is not a folder: allowed: a file in one that exists")
     console = Console()
@@ -99,19 +101,20 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Iterator[str]]:
     return (document.parts() for document in source.documents())
 
 
-def _texts(name: str, data_dir: Path | None) -> list[str]:
-    """The text of each item of a task: of a file by path, else of an evaluation task by name."""
+def _texts(name: str, data_dir: Path | None) -> dict[str, list[str]]:
+    """The text of each item: of a file by path, else of an evaluation task, or of each of a family, by name."""
     path = Path(name)
     if path.suffix in SUFFIXES:
-        texts = _read(path)
+        found = {name: _read(path)}
     else:
         from gpt_jax.evaluation.files import Files
         from gpt_jax.evaluation.task import find_tasks
 
-        texts = [item_text(item) for task in find_tasks([name]) for item in task.items(Files(data_dir))]
-    if not texts:
-        raise InputError(f"--tasks: {name!r} has no items")
-    return texts
+        found = {task.name: [item_text(item) for item in task.items(Files(data_dir))] for task in find_tasks([name])}
+    for task, texts in found.items():
+        if not texts:
+            raise InputError(f"--tasks: {task!r} has no items")
+    return found
 
 
 def _read(path: Path) -> list[str]:

@@ -6,10 +6,13 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gpt_jax.errors import InputError
 
+PARTS = ("clean", "dirty")
 ALLOWED_SHOTS = "whole numbers (0,1,10), fit (as many as fit every item's context), or sweep (0, 1, 2, 4, ..., fit)"
 
 
@@ -33,6 +36,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
     tasks = find_tasks(arguments.tasks.split(","))
     screen = Screen(Console(stderr=arguments.json))
+    splits = read_splits(arguments.overlap, [task.name for task in tasks]) if arguments.overlap is not None else {}
     results: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for step, tokens in _checkpoints(arguments):
@@ -42,7 +46,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         which = {"model": loaded.digest} | ({} if step is None else {"step": step, "tokens": tokens})
         for task in tasks:
             for outcome in _outcomes(model, task, shots, arguments, screen):
-                results += [which | row for row in rows(outcome)]
+                results += [which | row for row in [*rows(outcome), *split_rows(outcome, splits)]]
                 records += [which | {"task": outcome.task, "shots": outcome.shots} | r for r in outcome.records]
     _write(arguments, screen, results, records)
     return 0
@@ -55,6 +59,34 @@ def read_shots(text: str) -> list[int | str]:
     if not (all(known) and len(set(parts)) == len(parts)) and parts != ["sweep"]:
         raise InputError(f"--shots: {text!r} is not allowed: {ALLOWED_SHOTS}, each once")
     return [int(part) if part.isdigit() else part for part in parts]
+
+
+def read_splits(path: Path, tasks: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """Task -> its clean and its dirty items, by number, from what `contamination --out` wrote. Raises `InputError`."""
+    from experiments.results import read_json
+
+    found = read_json(path).get("tasks")
+    if not isinstance(found, dict):
+        raise InputError(f"--overlap: {path} has no tasks: allowed: the file that `contamination --out` wrote")
+    for name in tasks:
+        row = found.get(name)
+        if not isinstance(row, dict) or not all(isinstance(row.get(part), list) for part in PARTS):
+            raise InputError(f"--overlap: {path} has no clean and dirty items of {name!r}: it has {', '.join(found)}")
+    return {name: {part: found[name][part] for part in PARTS} for name in tasks}
+
+
+def split_rows(outcome: Any, splits: Mapping[str, Mapping[str, list[int]]]) -> list[dict[str, Any]]:
+    """The figures on the clean and on the dirty items. Raises `InputError` where an item is in neither."""
+    from gpt_jax.evaluation.evaluator import part_of
+
+    if not splits:
+        return []
+    known = {number for numbers in splits[outcome.task].values() for number in numbers}
+    unknown_items = [record["number"] for record in outcome.records if record["number"] not in known]
+    if unknown_items:
+        raise InputError(f"--overlap: item {unknown_items[0]} of {outcome.task} is not in it: it is of other files")
+    parts = {part: part_of(outcome, set(numbers)) for part, numbers in splits[outcome.task].items()}
+    return [row for part, some in parts.items() if some is not None for row in rows(some, part)]
 
 
 def _checkpoints(arguments: argparse.Namespace) -> list[tuple[int | None, int | None]]:
@@ -96,13 +128,13 @@ def _outcomes(model: Any, task: Any, shots: list[int | str], arguments: argparse
             yield evaluator.evaluate(model, task, files, count, options, cache_root() / "evaluation", progress)
 
 
-def rows(outcome: Any) -> list[dict[str, Any]]:
-    """An outcome's figures as plain values; `normalised` is 0 at chance and 1 at 100 %."""
+def rows(outcome: Any, items: str = "all") -> list[dict[str, Any]]:
+    """An outcome's figures as plain values, and which `items` they are over; `normalised`: 0 at chance, 1 at 100 %."""
     made = []
     for metric, estimate in outcome.estimates:
         row = {
             "task": outcome.task, "shots": outcome.shots, "metric": metric.name, "score": estimate.value,
-            "low": estimate.low, "high": estimate.high, "n": estimate.n, "unit": metric.unit,
+            "low": estimate.low, "high": estimate.high, "n": estimate.n, "unit": metric.unit, "items": items,
         }  # fmt: skip
         if metric.chance is not None:
             row["normalised"] = (estimate.value - metric.chance) / (100 - metric.chance)
@@ -136,13 +168,24 @@ def _write(arguments: argparse.Namespace, screen: Any, results: list, records: l
 def _table(console: Any, results: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    stepped = "step" in results[0]
+    stepped, split = "step" in results[0], any(row["items"] != "all" for row in results)
     table = Table()
-    for name in (*(["step"] if stepped else []), "task", "shots", "metric", "score", "95 % interval", "N", "unit"):
+    for name in (
+        *(["step"] if stepped else []),
+        "task",
+        *(["items"] if split else []),
+        "shots",
+        "metric",
+        "score",
+        "95 % interval",
+        "N",
+        "unit",
+    ):
         table.add_column(name, justify="right" if name in ("step", "shots", "score", "N") else "left")
     for row in results:
         table.add_row(
-            *([f"{row['step']:,}"] if stepped else []), row["task"], str(row["shots"]), row["metric"],
+            *([f"{row['step']:,}"] if stepped else []), row["task"], *([row["items"]] if split else []),
+            str(row["shots"]), row["metric"],
             figure(row["score"]), "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}",
             f"{row['n']:,}", row["unit"],
         )  # fmt: skip

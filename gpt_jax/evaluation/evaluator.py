@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,16 +84,26 @@ def evaluate(
             write_atomically(path, json.dumps([_plain(a) for a in answers]))
     rows: list[Row] = []
     records = []
-    for item, requests in zip(items, asked, strict=True):
+    for number, item, requests in zip(numbers, items, asked, strict=True):
         own, answers = answers[: len(requests)], answers[len(requests) :]
         scored = task.score(item, own)
         rows += scored if isinstance(scored, list) else [scored]
         records.append({
-            "item": item, "requests": [dataclasses.asdict(r) for r in requests],
+            "number": number, "item": item, "requests": [dataclasses.asdict(r) for r in requests],
             "answers": [_plain(a) for a in own], "scores": scored,
         })  # fmt: skip
     estimates = tuple((metric, bootstrap(metric, rows)) for metric in task.metrics)
     return Outcome(task.name, count, estimates, records)
+
+
+def part_of(outcome: Outcome, numbers: Collection[int]) -> Outcome | None:
+    """The figures over some of an outcome's items, by their numbers in the task; None where none of them was asked."""
+    records = [record for record in outcome.records if record["number"] in numbers]
+    rows = [row for r in records for row in (r["scores"] if isinstance(r["scores"], list) else [r["scores"]])]
+    if not rows:
+        return None
+    estimates = tuple((metric, bootstrap(metric, rows)) for metric, _ in outcome.estimates)
+    return Outcome(outcome.task, outcome.shots, estimates, records)
 
 
 def chosen_items(task: Task, files: Files, options: Options) -> tuple[list[Item], list[int]]:

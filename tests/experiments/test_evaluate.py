@@ -1,6 +1,7 @@
 """`evaluate`: a table and files from a weights folder or a run's checkpoints; one line for what is wrong."""
 
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,21 @@ def test_every_answer_is_kept_beside_the_table_and_a_second_run_is_the_same(plac
     assert (out.read_text(), (place / "scores.items.jsonl").read_text()) == (first, items)
 
 
+def test_clean_and_dirty_items_are_scored_apart_by_what_contamination_found(place, capsys):
+    (place / "corpus.txt").write_text("It was said: one two 3 end. And one two 6 end, as they say.")
+    overlap, out = place / "overlap.json", place / "scores.json"
+    corpus = ["contamination", str(place / "corpus.txt"), "--data-dir", str(place), "--tasks", "lambada,winograd"]
+    assert main([*corpus, "--n", "4", "--out", str(overlap)]) == 0
+    assert evaluate(place, "--tasks", "lambada,winograd", "--overlap", str(overlap), "--out", str(out)) == 0
+    assert "dirty" in capsys.readouterr().out
+    rows = [r for r in json.loads(out.read_text())["results"] if r["task"] == "lambada" and r["metric"] == "perplexity"]
+    assert [(row["items"], row["n"]) for row in rows] == [("all", 8), ("clean", 6), ("dirty", 2)]
+    records = [json.loads(line) for line in (place / "scores.items.jsonl").read_text().splitlines()]
+    scores = {r["number"]: r["answers"][0][0] for r in records if r["task"] == "lambada"}
+    for row, numbers in zip(rows, [range(8), (0, 1, 2, 4, 5, 7), (3, 6)], strict=True):
+        assert row["score"] == pytest.approx(math.exp(-sum(scores[n] for n in numbers) / len(numbers)))
+
+
 def test_a_sweep_ends_with_as_many_examples_as_fit(place, capsys):
     assert evaluate(place, "--tasks", "lambada", "--shots", "sweep", "--json") == 0
     shots = sorted({row["shots"] for row in json.loads(capsys.readouterr().out)["results"]})
@@ -93,6 +109,7 @@ def test_curves_of_nothing_measured_are_an_empty_picture(tmp_path):
         (["--tasks", "lambada", "--checkpoints"], "is a weights folder"),
         (["--tasks", "lambada", "--out", "no/such/place.json"], "--out: 'no/such'"),
         (["--tasks", "lambada", "--limit", "0"], "--limit"),
+        (["--tasks", "lambada", "--overlap", "no.json"], "no.json: no such file"),
     ],
 )
 def test_wrong_use_is_one_line(place, capsys, more, named):
