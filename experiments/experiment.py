@@ -107,7 +107,7 @@ class Experiment:
             if comparison.expected == "equal" and comparison.margin <= 0:
                 raise InputError(f"margin of {comparison.title!r}: 0 is not allowed: what is equal has a width")
             if comparison.metric == FAILED and not comparison.controls:
-                raise InputError(f"control of {comparison.title!r}: () is not allowed: failures are compared with an arm's")
+                raise InputError(f"control of {comparison.title!r}: () is not allowed for failure rates: an arm is")
         named = [arm for c in self.comparisons for arm in (*c.treatments, *c.controls)]
         named += [*(self.noise_floor or ()), *(arm for s in self.scales.values() for arm in s.arms or ())]
         for arm in named:

@@ -17,8 +17,9 @@ primitive alone, so often that it is a tenth of the file: without it there would
 word, as it is a symbol to the paper's models: `JUMP` for I_JUMP, `LEFT` for I_TURN_LEFT.
 
 The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included, but that one of two
-OOD operands has all D digits. Two numbers that are held out are so in either order, added and subtracted. The text is
-`98 plus 45 = 143`, without the words around it that GPT-3's prompts have.
+OOD operands has all D digits. Two numbers that are held out are so in either order, added and subtracted. They are
+written `000098+000045=+0000143`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of
+that context is a line, each digit has its place, and all places are trained on (what stands there is not).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ ONE_IN = 10  # commands are held out of the training file
 TOGETHER = 20  # examples of a document, a line each
 DRAWS = 25_000  # of each operation and length of numbers that `sums` trains on
 TESTED = 1000  # items of each OOD test set of `sums`
+WIDTH = 23  # bytes of a line of `sums`
 ACTIONS = 48  # in SCAN's longest answer
 ACTION = 6  # bytes of the longest action as it is written here, and the space before it
 
@@ -124,8 +126,9 @@ def _draws(digits: str, count: int) -> list[tuple[tuple[str, str], Item]]:
         rng = random.Random(f"{digits} {operation}")
         for _ in range(count):
             text, value = question(f"{digits}_digit_{operation}", rng)
-            a, _, b = text.split()
-            found[text] = (a, b), {"context": f"{text} =", "completion": f" {value}"}
+            a, word, b = text.split()
+            sign = {"plus": "+", "minus": "-"}[word]
+            found[text] = (a, b), {"context": f"{int(a):06}{sign}{int(b):06}=", "completion": f"{value:+08}"}
     return list(found.values())
 
 
@@ -195,7 +198,7 @@ PAIRS: tuple[Pair, ...] = (
         )
     ),
     Pair(
-        "sums", "sums and differences of more digits", "GPT-3, section 3.9.1", (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"),
-        sums, 16,
+        "sums", "sums and differences of more digits", "GPT-3, section 3.9.1",
+        (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"), sums, 9,
     ),
 )  # fmt: skip

@@ -61,7 +61,8 @@ def completion_task(
     (1: greedy). `clip` as in `Generate`."""
 
     def requests(item: Item, shown: str) -> list[Request]:
-        return [Generate(shown + item["context"], max_tokens, until=("\n",), beams=beams, length_penalty=0.6, clip=clip)]
+        prompt = shown + item["context"]
+        return [Generate(prompt, max_tokens, until=("\n",), beams=beams, length_penalty=0.6, clip=clip)]
 
     def score(item: Item, answers: list[Answer]) -> Row:
         return {"exact": written(answers[0]).strip() == item["completion"].strip()}

@@ -1,4 +1,4 @@
-"""SCAN (Lake & Baroni 2018): commands as sequences of actions, in and out of distribution; evaluation/composition.py."""
+"""SCAN (Lake & Baroni 2018): commands to actions, in and out of distribution; see evaluation/composition.py."""
 
 from gpt_jax.evaluation.composition import tasks
 
