@@ -18,7 +18,7 @@ same for every run. The gap is IID less OOD, in points (`gap/ood`) and as a part
 intervals over seeds in the report and over items in a run's result (`gap/ood_low`, `gap/ood_high`, ...). A model that
 is wrong on IID has no gap to lose: read a gap beside its IID score.
 
---data-dir is any folder above SCAN's files. `--only sums-large,sums-medium,sums-small,sums-lstm` needs none.
+--data-dir is any folder above SCAN's files. The arms of sums (`--only sums-large --only sums-lstm`) need none.
 """
 
 import math
@@ -69,8 +69,8 @@ SMOKE = {
 }  # fmt: skip
 
 CPU = {
-    "model.matmul_dtype": "bfloat16", "training.train_tokens": 3_072_000, "training.evaluate_every_tokens": 307_200,
-    "training.checkpoint_every_tokens": 1_024_000, "training.sample_every_tokens": 1_024_000,
+    "model.matmul_dtype": "bfloat16", "training.train_tokens": 6_144_000, "training.evaluate_every_tokens": 614_400,
+    "training.checkpoint_every_tokens": 2_048_000, "training.sample_every_tokens": 2_048_000,
 }  # fmt: skip
 
 SCAN = {
