@@ -47,7 +47,7 @@ class Comparison:
     Tuples of arms are sweeps: the best arm of each is compared (fewest failures, then the lowest mean); with the
     metric `FAILED`, the failures of all their runs are. `margin` is the smallest difference that counts
     (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim; the
-    others explain it.
+    others explain it. Control (), none, compares with 0: for a metric that is itself a difference, as a gap is.
     """
 
     treatment: str | tuple[str, ...]
@@ -70,7 +70,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        return self.name or f"{' / '.join(self.treatments)} - {' / '.join(self.controls)}"
+        return self.name or " - ".join(" / ".join(arms) for arms in (self.treatments, self.controls) if arms)
 
     @property
     def stated(self) -> str:
@@ -107,6 +107,8 @@ class Experiment:
         for comparison in self.comparisons:
             if comparison.expected == "equal" and comparison.margin <= 0:
                 raise InputError(f"margin of {comparison.title!r}: 0 is not allowed: what is equal has a width")
+            if comparison.metric == FAILED and not comparison.controls:
+                raise InputError(f"control of {comparison.title!r}: () is not allowed for failure rates: an arm is")
         named = [arm for c in self.comparisons for arm in (*c.treatments, *c.controls)]
         named += [*(self.noise_floor or ()), *(arm for s in self.scales.values() for arm in s.arms or ())]
         for arm in named:

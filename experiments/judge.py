@@ -17,7 +17,7 @@ BOOTSTRAP_FROM = 5  # pairs; below, its interval is far too narrow
 
 @dataclass(frozen=True)
 class Judged:
-    """A comparison with its numbers: `differences` by seed, in the metric's unit, treatment less control."""
+    """A comparison with its numbers: `differences` by seed, in the metric's unit, treatment less control (if any)."""
 
     comparison: Comparison
     treatment: str
@@ -53,13 +53,14 @@ def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
     if comparison.metric == FAILED:
         return _judge_failures(results, comparison)
     treatment = best_arm(results, comparison.treatments, comparison.metric)
-    control = best_arm(results, comparison.controls, comparison.metric)
-    ours, theirs = (_by_seed(results, arm) for arm in (treatment, control))
-    seeds = sorted({*ours} & {*theirs})
+    control = best_arm(results, comparison.controls, comparison.metric) if comparison.controls else ""
+    sides = [_by_seed(results, arm) for arm in (treatment, control) if arm]
     differences, notes = {}, []
-    for seed in seeds:
-        difference = ours[seed].value(comparison.metric) - theirs[seed].value(comparison.against or comparison.metric)
-        failed = [f"{r.arm} ({r.failure})" for r in (ours[seed], theirs[seed]) if r.failure]
+    for seed in sorted(set.intersection(*map(set, sides))):
+        pair = [side[seed] for side in sides]
+        control_metric = comparison.against or comparison.metric
+        difference = pair[0].value(comparison.metric) - sum(r.value(control_metric) for r in pair[1:])
+        failed = [f"{r.arm} ({r.failure})" for r in pair if r.failure]
         if failed and not comparison.with_failed:
             notes.append(f"seed {seed} is left out: {', '.join(failed)}")
         elif not math.isfinite(difference):

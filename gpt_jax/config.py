@@ -125,7 +125,8 @@ class ModelConfig:
 class DataConfig:
     """Where text comes from and how it becomes tokens.
 
-    `source`: "shakespeare" (built in), "tfds:NAME", or "local" (all text below --data-dir) / "local:PATH".
+    `source`: "shakespeare" (built in), "tfds:NAME", "local" (all text below --data-dir) / "local:PATH", or a pair of
+    evaluation/composition.py ("sums" is made; "scan_length" and the like are read below --data-dir).
     `tokenizer`: "sentencepiece" (trained here, to model.vocab_size entries), "bytes", "gpt2", "gpt1:FOLDER",
     "gpt2:FOLDER".
     `packing`: "documents" puts `<|endoftext|>` before each document (GPT-2/3); "contiguous" does not (GPT-1).

@@ -4,6 +4,7 @@
 |---|---|
 | `shakespeare` | one per play (plays.py) |
 | `tfds:NAME` | one per example (tfds_source.py) |
+| `scan_length`, `sums`, ... | what is trained on of a pair, 20 examples each (evaluation/composition.py) |
 | `local` | all .txt, .md (one each) and .jsonl (one per line, key "text") files below the data folder, .gz too |
 | `local:PATH` | that file or folder, absolute or below the data folder |
 
@@ -29,7 +30,8 @@ from gpt_jax.errors import InputError, unknown
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 PART = 1 << 20  # characters read at once
-NAMES = ("shakespeare", "local", "local:PATH", "tfds:NAME")
+COMPOSITION = ("scan_length", "scan_jump", "scan_turn_left", "sums")
+NAMES = ("shakespeare", "local", "local:PATH", "tfds:NAME", *COMPOSITION)
 
 
 def open_source(name: str, data_dir: Path | None, root: Path) -> Source:
@@ -54,6 +56,10 @@ def open_source(name: str, data_dir: Path | None, root: Path) -> Source:
         return tfds_source.by_name(rest, data_dir, root)
     if name == "local" or (kind == "local" and rest):
         return _local(name, rest, data_dir, root)
+    if name in COMPOSITION:
+        from gpt_jax.evaluation.composition import training_text
+
+        return training_text(name, data_dir)
     raise unknown("data.source", name, NAMES)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpt_jax.data.tokenizer import Tokenizer
 from gpt_jax.errors import InputError
@@ -56,7 +56,10 @@ def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: in
             case Rolling():
                 return windows((*begin, *ids[request.text]), context_length, stride)
             case Generate():
-                return Prompt(tuple(ids[request.context]) or begin, request)
+                tokens = tuple(ids[request.context]) or begin
+                if request.clip and (room := context_length - len(tokens)) > 0:
+                    request = replace(request, max_tokens=min(request.max_tokens, room))
+                return Prompt(tokens, request)
 
     return [one(request) for request in requests]
 

@@ -55,12 +55,14 @@ def choice_task(
 
 def completion_task(
     name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, max_tokens: int,
-    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "",
+    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "", beams: int = 4, clip: bool = False,
 ) -> Task:  # fmt: skip
-    """Items hold `context` and `completion`: right where the first line of the best of 4 beams is the completion."""
+    """Items hold `context` and `completion`: right where the first line of the best of `beams` is the completion
+    (1: greedy). `clip` as in `Generate`."""
 
     def requests(item: Item, shown: str) -> list[Request]:
-        return [Generate(shown + item["context"], max_tokens, until=("\n",), beams=4, length_penalty=0.6)]
+        prompt = shown + item["context"]
+        return [Generate(prompt, max_tokens, until=("\n",), beams=beams, length_penalty=0.6, clip=clip)]
 
     def score(item: Item, answers: list[Answer]) -> Row:
         return {"exact": written(answers[0]).strip() == item["completion"].strip()}

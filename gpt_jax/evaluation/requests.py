@@ -39,7 +39,7 @@ class Generate:
     """A continuation of at most `max_tokens` tokens, cut before the first of `until`: answered by a string.
 
     Greedy, or drawn where `temperature` is above 0, or by a beam search over `beams` with the length penalty
-    `((5 + tokens) / 6) ** length_penalty` (Wu et al. 2016).
+    `((5 + tokens) / 6) ** length_penalty` (Wu et al. 2016). With `clip`, fewer tokens where the context has no room.
     """
 
     context: str
@@ -49,6 +49,7 @@ class Generate:
     length_penalty: float = 0.6
     temperature: float = 0.0
     top_k: int | None = None
+    clip: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def test_every_task_has_a_name_of_its_own_a_summary_a_source_and_a_metric():
 
 
 def test_a_missing_file_is_named_for_every_task_that_reads_one(tmp_path):
-    made = {f"generated_{name}" for name in arithmetic.NAMES}
+    made = {f"generated_{name}" for name in arithmetic.NAMES} | {task.name for task in find_tasks(["sums"])}
     for t in find_tasks(families()):
         if t.name not in made:
             with pytest.raises(InputError, match=r"--data-dir: '.*' holds no '"):

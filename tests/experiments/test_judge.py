@@ -59,6 +59,19 @@ def test_a_baseline_that_the_same_runs_measure_is_compared_by_its_own_metric(tmp
     assert list(judged.differences.values()) == pytest.approx([-0.3, -0.4, -0.35])
 
 
+def test_without_a_control_a_metric_is_compared_with_0(tmp_path):
+    e = made_up(comparisons=(Comparison("new", (), "higher", "gap", 50),))
+    for seed, gap in enumerate((60.0, 70.0, 80.0)):
+        write_run(tmp_path, e, "new", seed, metrics={"gap": gap})
+    (judged,) = (judge(read_results(tmp_path / e.name, e), c) for c in e.comparisons)
+    assert (judged.differences, judged.comparison.title) == ({0: 60.0, 1: 70.0, 2: 80.0}, "new")
+    assert judged.interval is not None
+    assert judged.interval.low == pytest.approx(70 - 4.302653 * 10 / 3**0.5, rel=1e-4)
+    assert judged.verdict == "reproduced"
+    with pytest.raises(InputError, match="control of 'new'"):
+        made_up(comparisons=(Comparison("new", (), "lower", FAILED),))
+
+
 def test_one_pair_is_too_few(tmp_path):
     e = made_up()
     assert judge(losses(tmp_path, e, [2.0], [3.0]), e.comparisons[0]).verdict == "too few seeds"

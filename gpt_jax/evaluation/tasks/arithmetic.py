@@ -32,22 +32,24 @@ VALUE = {
 }
 
 
-def make(name: str, rng: random.Random) -> Item:
-    """One item by the rule of the task `name`."""
+def question(name: str, rng: random.Random) -> tuple[str, int]:
+    """One question by the rule of the task `name`, for example "98 plus 45", and its answer."""
     if name == "single_digit_three_ops":
         (a, b, c), (first, second) = (rng.randint(1, 9) for _ in range(3)), (rng.choice("+-*") for _ in range(2))
-        return _item(f"({a} {first} {b}) {second} {c}", VALUE[second](VALUE[first](a, b), c))
+        return f"({a} {first} {b}) {second} {c}", VALUE[second](VALUE[first](a, b), c)
     if name == "sum_of_digits":
         number = rng.randrange(10**4)
-        return _item(f"the sum of the digits of the number {number}", sum(map(int, str(number))))
+        return f"the sum of the digits of the number {number}", sum(map(int, str(number)))
     digits, _, operation = name.split("_")
     a, b = (rng.randrange(10 ** DIGITS[digits]) for _ in range(2))
     word = OPERATIONS[operation]
-    return _item(f"{a} {word} {b}", VALUE[word](a, b))
+    return f"{a} {word} {b}", VALUE[word](a, b)
 
 
-def _item(question: str, value: int) -> Item:
-    return {"context": f"\n\nQ: What is {question}?\n\nA:", "completion": f" {value}"}
+def make(name: str, rng: random.Random) -> Item:
+    """One item by the rule of the task `name`, as the released files write it."""
+    text, value = question(name, rng)
+    return {"context": f"\n\nQ: What is {text}?\n\nA:", "completion": f" {value}"}
 
 
 def generated(name: str, seed: int) -> list[Item]:

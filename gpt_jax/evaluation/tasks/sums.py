@@ -1,0 +1,5 @@
+"""Sums and differences of as many digits as a model was trained on, and of more; see evaluation/composition.py."""
+
+from gpt_jax.evaluation.composition import tasks
+
+TASKS = tasks("sums")
