@@ -67,7 +67,7 @@ def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:
 
 def arm(task: str) -> str:
     """A task's name as that of a folder."""
-    return Path(task).name or "task"
+    return Path(task).resolve().name or "task"
 
 
 def over_seeds(metrics: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -149,6 +149,21 @@ def test_classify_gives_labels_with_the_probabilities_of_the_classifier(finished
     assert float(rows[0][0]) >= float(rows[1][0])
 
 
+@pytest.mark.parametrize("shape", ["classification", "multiple_choice"])
+def test_a_test_split_without_labels_is_predicted_and_not_scored(pretrained, tmp_path, shape):
+    place = tmp_path / "mine"
+    place.mkdir()
+    texts = {"text": "ab"} if shape == "classification" else {"context": "a", "question": "b", "answers": ["c", "d"]}
+    rows = [json.dumps({**texts, "label": 1 + n % 2}) + "\n" for n in range(8)]
+    (place / "train.jsonl").write_text("".join(rows))
+    (place / "test.jsonl").write_text((json.dumps(texts) + "\n") * 3)
+    assert command("finetune", pretrained, "--task", place, "--out", tmp_path, *SMALL) == 0
+    folder = tmp_path / "finetune" / "mine" / "seed-0"
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [line["label"] for line in lines if line["split"] == "test"] == [None] * 3
+    assert result(folder)["metrics"]["test/accuracy"] is None
+
+
 def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys):
     assert command("finetune", pretrained, "--task", "grammar", "--out", tmp_path, "--seeds", "1:3", *SMALL) == 0
     folders = sorted((tmp_path / "finetune" / "grammar").iterdir())
