@@ -35,6 +35,8 @@ def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, 
     """
     if is_run_folder(folder):
         run, _ = read_run(folder)
+        if run.finetuning.task is not None:
+            raise InputError(f"{folder} holds a classifier, for `classify`: a language model's folder is allowed")
         config, params = run.model, restore(run, folder, report, step).params
         tokenizer = load_tokenizer(folder / "tokenizer")
     else:

@@ -184,6 +184,8 @@ def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys)
         (["finetune", "DIR", "--task", "grammar", "finetuning.transfer_layers=3"], "at most model.n_layer = 2"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.max_length=65"], "at most model.context_length = 64"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.learning_rate=0"], "more than 0"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.auxiliary_weight=inf"], "inf is not allowed: a finite"),
+        (["finetune", "DIR", "--task", "grammar", "mesh.fsdp=2"], "mesh.fsdp: 2 is not allowed: .* one device"),
         (["finetune", "DIR", "--task", "grammar", "optimizer.learning_rate=1e-4"], "fine-tuning has its own"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.task=sst2"], "give DIR, --task and --seeds"),
         (["finetune", "DIR", "--task", "grammar", "model.d_model=32"], "d_model 16, not 32"),
@@ -197,6 +199,11 @@ def test_wrong_use_is_one_line_and_writes_nothing(pretrained, tmp_path, capsys, 
     out = [] if words[0] == "classify" else ["--out", tmp_path]
     assert said in wrong(capsys, *words, *out)
     assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_classifier_is_no_language_model_and_half_a_character_no_text(finished, capsys):
+    assert "holds a classifier" in wrong(capsys, "sample", finished, "--prompt", "a")
+    assert "valid Unicode text" in wrong(capsys, "classify", finished, "--text", "a \ud800")
 
 
 def test_a_second_text_for_a_single_text_task_is_refused(finished, capsys):
