@@ -17,8 +17,16 @@ import pytest
 
 from gpt_jax.config import MeshConfig, digest, override
 from gpt_jax.errors import InputError
-from gpt_jax.parallel import mesh
-from gpt_jax.parallel.mesh import batch_sharding, check_batch, make_mesh, mesh_shape, process_rows, put_batch
+from gpt_jax.parallel.mesh import (
+    batch_sharding,
+    check_batch,
+    make_mesh,
+    mesh_shape,
+    mesh_utils,
+    process_rows,
+    put_batch,
+    tpu_grid,
+)
 from gpt_jax.parallel.sharding import PARAMETERS, partition, state_shardings
 from gpt_jax.training.state import init_state
 from tests.parallel import eight_devices
@@ -149,8 +157,8 @@ def test_shardings_of_a_state_are_a_tree_like_it():
 def test_each_slice_of_a_tpu_has_its_part_of_the_data_axis(monkeypatch):
     devices = [SimpleNamespace(slice_index=n // 4, id=n) for n in range(8)]
     arrange = lambda shape, devices, **_: np.array(devices, object).reshape(shape)  # noqa: E731
-    monkeypatch.setattr(mesh.mesh_utils, "create_device_mesh", arrange)
-    grid = mesh.tpu_grid((2, 4, 1), devices)
+    monkeypatch.setattr(mesh_utils, "create_device_mesh", arrange)
+    grid = tpu_grid((2, 4, 1), devices)
     assert [[d.id for d in row[:, 0]] for row in grid] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(InputError, match=r"mesh\.data: 1 .* multiple of the 2 slices"):
-        mesh.tpu_grid((1, 8, 1), devices)
+        tpu_grid((1, 8, 1), devices)
