@@ -34,10 +34,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """All devices as a mesh with the axes `AXES`, neighbours in the hardware side by side where it has a shape."""
     devices = jax.devices() if devices is None else devices
     shape = mesh_shape(config, len(devices))
-    if devices[0].platform == "tpu":
-        grid = tpu_grid(shape, devices)
-    else:
-        grid = np.array(devices).reshape(shape)
+    grid = tpu_grid(shape, devices) if devices[0].platform == "tpu" else np.array(devices).reshape(shape)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
