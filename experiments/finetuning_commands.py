@@ -67,7 +67,7 @@ def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:
 
 def arm(task: str) -> str:
     """A task's name as that of a folder."""
-    return Path(task).name or "task"
+    return Path(task).resolve().name or "task"
 
 
 def over_seeds(metrics: list[Mapping[str, Any]]) -> dict[str, str]:
@@ -103,6 +103,9 @@ def classify(arguments: argparse.Namespace) -> int:
     }[task.shape]
     if not wanted[1]:
         raise InputError(f"{folder}: {task.name} is {task.shape.replace('_', ' ')}: {wanted[0]} must be given, no more")
+    for text in texts:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"{text!a} is not allowed: valid Unicode text")
     found = model.predict([Example(texts=texts, label=None, id="", group="")])[0]
     if task.regression:
         print(f"{found:.3f}  (from {task.regression[0]:g} to {task.regression[1]:g})")

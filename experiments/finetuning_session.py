@@ -171,8 +171,9 @@ def measure(model: Classifier, config: RunConfig, materials: Materials, folder: 
         for name, value in validate(model, model.encode(examples)).items():
             metrics[f"{split}/{name}"] = _finite(value)
         labelled = [example for example in examples if example.label is not None]
-        for name, found in (("majority", majority(task, train, labelled)), ("bag_of_words", words.predict(labelled))):
-            if labelled and split != "train":
+        if labelled and split != "train":
+            baselines = {"majority": majority(task, train, labelled), "bag_of_words": words.predict(labelled)}
+            for name, found in baselines.items():
                 metrics[f"{name}/{split}/{task.metric}"] = _finite(_score(task, found, labelled))
         if examples and split != "train":
             probabilities[split] = found = model.predict(examples)

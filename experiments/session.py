@@ -21,6 +21,7 @@ from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.cache import write_atomically
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
+from gpt_jax.data.tokenizer import continued
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
@@ -222,7 +223,7 @@ class Session:
         count = min(training.sample_tokens, self.config.model.context_length - len(prompt))
         key = jax.random.fold_in(purpose_key(training.seed, SAMPLING), step)
         (tokens,) = generate(self.config.model, state.params, [prompt], count, SAMPLE_TEMPERATURE, key=key)
-        text = training.sample_prompt + tokenizer.decode(tokens)
+        text = training.sample_prompt + continued(tokenizer, prompt, tokens)
         self.samples.write(step, int(self.tokens[step]), text)
         self.screen.sample(step, text)
         self._restart_clock(step)

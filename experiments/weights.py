@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from gpt_jax.data.tokenizer import continued
 from gpt_jax.errors import InputError
 from gpt_jax.loading import LoadedModel, checkpoint_steps, is_run_folder, load_model, restore
 
@@ -50,4 +51,4 @@ def write_text(
         model.config, model.params, [start] * samples, tokens or min(DEFAULT_TOKENS, room), temperature,
         top_k=top_k, top_p=top_p, key=jax.random.key(seed), stop_token=model.tokenizer.end_of_text,
     )  # fmt: skip
-    return [prompt + model.tokenizer.decode(continuation) for continuation in continuations]
+    return [prompt + continued(model.tokenizer, start, continuation) for continuation in continuations]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -24,8 +25,11 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
         raise InputError(f"{key}: {value!r} is not allowed: {allowed}")
 
 
-def _check_choices(config: Any, section: str) -> None:
-    """Every field annotated with a Literal holds one of its values."""
+def _check_values(config: Any, section: str) -> None:
+    """Every field annotated with a Literal holds one of its values, and every number is finite."""
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        _require(not isinstance(value, float) or math.isfinite(value), f"{section}.{f.name}", value, "a finite number")
     for name, kind in typing.get_type_hints(type(config)).items():
         if typing.get_origin(kind) is Literal:
             value, allowed = getattr(config, name), typing.get_args(kind)
@@ -77,7 +81,7 @@ class ModelConfig:
     loss_chunk: int | None = None
 
     def __post_init__(self):
-        _check_choices(self, "model")
+        _check_values(self, "model")
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
             _require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("d_head", "d_ff", "loss_chunk"):
@@ -139,7 +143,7 @@ class DataConfig:
     validation_fraction: float = 0.1
 
     def __post_init__(self):
-        _check_choices(self, "data")
+        _check_values(self, "data")
         _require(
             0 < self.validation_fraction < 1,
             "data.validation_fraction", self.validation_fraction, "0 < fraction < 1",
@@ -166,7 +170,7 @@ class OptimizerConfig:
     final_fraction: float = 0.0  # the floor, as a part of learning_rate
 
     def __post_init__(self):
-        _check_choices(self, "optimizer")
+        _check_values(self, "optimizer")
         for name in ("learning_rate", "epsilon"):
             _require(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "more than 0")
         for name in ("b1", "b2"):
@@ -278,7 +282,7 @@ class FinetuningConfig:
     regression: Literal["soft_labels", "mse"] = "soft_labels"
 
     def __post_init__(self):
-        _check_choices(self, "finetuning")
+        _check_values(self, "finetuning")
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, f"finetuning.{name}", getattr(self, name), "at least 1")
         for name in ("examples", "validation_examples", "patience"):
@@ -341,6 +345,9 @@ class RunConfig:
             length is None or length <= context,
             "finetuning.max_length", length, f"at most model.context_length = {context}",
         )  # fmt: skip
+        for name in ("data", "fsdp", "tensor"):
+            parts = getattr(self.mesh, name)
+            _require(parts in (None, 1), f"mesh.{name}", parts, "1, or none: fine-tuning runs on one device")
         layers, count = self.finetuning.transfer_layers, self.model.n_layer
         _require(
             layers is None or layers <= count,

@@ -13,6 +13,8 @@ from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
 from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError, unknown
 
+OPENAI_SIZES = ("params_shapes.json", "hparams.json")  # beside the weights of GPT-1 and of GPT-2 as released
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -27,12 +29,14 @@ class LoadedModel:
 def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, step: int | None = None) -> LoadedModel:
     """The model in a run folder (its newest readable checkpoint, or that of `step`) or in a weights folder.
 
-    A weights folder holds `config.json` and `model.safetensors` in Transformers' layout, with the tokenizer's files
-    beside them or in `tokenizer/`; without any, 50,257 entries of type gpt2 are read with the built-in vocabulary.
+    A weights folder is one that `load_pretrained` reads, with the tokenizer's files beside the weights or in
+    `tokenizer/`; without any, 50,257 entries of type gpt2, padded or not, are read with the built-in vocabulary.
     Checkpoints passed over are named through `report`. Raises `InputError`.
     """
     if is_run_folder(folder):
         run, _ = read_run(folder)
+        if run.finetuning.task is not None:
+            raise InputError(f"{folder} holds a classifier, for `classify`: a language model's folder is allowed")
         config, params = run.model, restore(run, folder, report, step).params
         tokenizer = load_tokenizer(folder / "tokenizer")
     else:
@@ -53,13 +57,16 @@ def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, 
 def is_run_folder(folder: Path) -> bool:
     """Whether the `config.json` in `folder` is a run's; what else is no run folder is a weights folder or an error.
 
-    Raises `InputError` where there is no `config.json`, or it is damaged.
+    Raises `InputError` where there is neither `config.json` nor OpenAI's list of sizes, or the first is damaged.
     """
     path = folder / "config.json"
     if not path.is_file():
+        if any((folder / name).is_file() for name in OPENAI_SIZES):
+            return False
         raise InputError(
             f"{folder} is neither a run folder nor a weights folder: no config.json there; "
-            "runs are in DIR/EXPERIMENT/ARM/seed-N, weights are config.json and model.safetensors"
+            "runs are in DIR/EXPERIMENT/ARM/seed-N, weights are config.json and model.safetensors, or OpenAI's files "
+            f"with {' or '.join(OPENAI_SIZES)}"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -92,12 +99,15 @@ def _weights_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
             if "holds none" not in str(error):
                 raise
     if config.norm == "pre":
+        from gpt_jax.interop import is_padded
+
         builtin = make_tokenizer("gpt2", 1 << 20, None)
-        if builtin.vocab_size == config.vocab_size:
+        if config.vocab_size == builtin.vocab_size or is_padded(config.vocab_size, builtin.vocab_size):
             return builtin
     raise InputError(
         f"{folder}: holds no tokenizer: allowed: vocab.json and merges.txt, tokenizer.json, or a folder `tokenizer` "
-        f"with them; only a gpt2 model of 50,257 entries needs none (this one has {config.vocab_size:,})"
+        f"with them; only a gpt2 model of 50,257 entries, padded or not, needs none (this one has "
+        f"{config.vocab_size:,})"
     )
 
 

@@ -16,7 +16,8 @@ but in train. Fields are taken as they are: no quotes, no escapes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def read(folder: Path) -> tuple[Task, Splits]:
         raise unknown(f"{folder / 'task.json'}: shape", str(shape), COLUMNS)
     task = _task(folder, shape, stated, rows["train"])
     splits = {split: [_example(task, *row, number) for number, row in enumerate(some)] for split, some in rows.items()}
+    if not any(text.strip() for example in splits["train"] for text in example.texts):
+        raise InputError(f"task: {str(files['train'])!r} has rows, and no text in any")
     unlabelled = next((w for (w, _), e in zip(rows["train"], splits["train"], strict=True) if e.label is None), None)
     if unlabelled:
         raise InputError(f"data: {unlabelled}: a training example has no label")
@@ -86,7 +89,7 @@ def _rows(path: Path) -> Iterator[Row]:
         if path.suffix == ".jsonl":
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict):
                 raise InputError(f"data: {where}: not a JSON object")
@@ -108,13 +111,40 @@ def _stated(path: Path) -> dict[str, Any]:
         return {}
     try:
         stated = json.loads(path.read_text("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
-    allowed = ("shape", "labels", "metric", "regression", "name")
-    for key in stated:
-        if key not in allowed:
-            raise unknown(f"{path}: key", key, allowed)
-    return stated
+    if not isinstance(stated, dict):
+        raise InputError(f"{path}: {stated!r} is not allowed: a JSON object")
+    for key, value in stated.items():
+        if key not in STATED:
+            raise unknown(f"{path}: key", key, STATED)
+        allowed, fits = STATED[key]
+        if value is not None and not fits(value):
+            raise InputError(f"{path}: {key}: {value!r} is not allowed: {allowed}")
+    return {key: value for key, value in stated.items() if value is not None}
+
+
+def _are_names(value: Any) -> bool:
+    plain = isinstance(value, list) and all(isinstance(v, str | int) and not isinstance(v, bool) for v in value)
+    return plain and 0 < len(set(map(str, value))) == len(value)
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    return numbers and len(value) == 2 and all(map(math.isfinite, value)) and value[0] < value[1]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+STATED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys of task.json: what is allowed, and whether it is
+    "shape": (f"one of {', '.join(COLUMNS)}", _is_text),
+    "labels": ("a list of different names", _are_names),
+    "metric": ("the name of a metric", _is_text),
+    "regression": ("two numbers, the lower first", _is_range),
+    "name": ("text", _is_text),
+}
 
 
 def _shape(where: str, row: dict[str, Any]) -> str:
@@ -129,11 +159,21 @@ def _task(folder: Path, shape: Any, stated: dict[str, Any], train: list[Row]) ->
     values = [str(row.get("label", "")).strip() for _, row in train]
     score = stated.get("regression")
     if shape == "similarity" and score is None and "labels" not in stated and _fractional(values):
+        for (where, _), value in zip(train, values, strict=True):
+            if not math.isfinite(float(value)):
+                raise InputError(f"data: {where}: label {value!r} is not allowed: a finite number, as the others are")
         score = (min(map(float, values)), max(map(float, values)))
-    if score is not None and (len(score) != 2 or not score[0] < score[1]):
-        raise InputError(f"{folder / 'task.json'}: regression: {score!r} is not allowed: two numbers, the lower first")
+        if score[0] == score[1]:
+            raise InputError(f"{folder}: regression: every training label is {values[0]}: two or more are needed")
+    if score is not None and shape == "multiple_choice":
+        raise InputError(f"{folder / 'task.json'}: regression: not allowed with multiple_choice")
     labels = () if score is not None or shape == "multiple_choice" else tuple(stated.get("labels") or _ordered(values))
+    labels = tuple(map(str, labels))
     metric = stated.get("metric") or ("pearson" if score is not None else "accuracy")
+    if score is not None and metric in ("accuracy", "matthews", "f1"):
+        raise InputError(f"{folder / 'task.json'}: metric: {metric!r} is not allowed: pearson or spearman, of scores")
+    if metric == "f1" and len(labels) != 2:
+        raise InputError(f"{folder / 'task.json'}: metric: 'f1' is not allowed: it takes two labels, not {len(labels)}")
     return Task(
         stated.get("name") or folder.resolve().name,
         shape,
@@ -149,16 +189,17 @@ def _fractional(values: list[str]) -> bool:
         numbers = {float(value) for value in values}
     except ValueError:
         return False
-    return len(numbers) > 2 or any(n != int(n) for n in numbers)
+    return len(numbers) > 2 or any(not n.is_integer() for n in numbers)
 
 
 def _ordered(values: list[str]) -> list[str]:
     """The distinct labels: numbers by value, names by alphabet."""
-    distinct = set(values)
+    distinct = sorted(set(values))
     try:
-        return sorted(distinct, key=float)
+        numbers = [float(value) for value in distinct]
     except ValueError:
-        return sorted(distinct)
+        return distinct
+    return sorted(distinct, key=float) if all(map(math.isfinite, numbers)) else distinct
 
 
 def _example(task: Task, where: str, row: dict[str, Any], number: int) -> Example:
@@ -175,16 +216,32 @@ def _text(where: str, row: dict[str, Any], column: str) -> str:
     value = row.get(column, "")
     if not isinstance(value, str):
         raise InputError(f"data: {where}: {column} is {value!r}: text is allowed")
+    _check_unicode(where, value)
     return value
+
+
+def _check_unicode(where: str, text: str) -> None:
+    """JSON can spell half of a surrogate pair, which is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"data: {where}: {text[:40]!r} is not allowed: valid Unicode text") from None
 
 
 def _answers(where: str, row: dict[str, Any]) -> list[str]:
     answers = row.get("answers")
     if answers is None:
         names = sorted((name for name in row if name.startswith("answer_")), key=lambda n: (len(n), n))
-        answers = [row[name] for name in names if row[name]]
+        answers = [row[name] for name in names]
+        while answers and not answers[-1]:
+            answers.pop()
+        if "" in answers:
+            empty = names[answers.index("")]
+            raise InputError(f"data: {where}: {empty} is empty and a later one is not: only the last ones may be empty")
     if not isinstance(answers, list) or len(answers) < 2 or not all(isinstance(a, str) for a in answers):
         raise InputError(f'data: {where}: answer_1, answer_2, ... or "answers": two or more texts are expected')
+    for answer in answers:
+        _check_unicode(where, answer)
     return answers
 
 

@@ -171,7 +171,7 @@ def _is_original(folder: Path, name: str) -> bool:
 def _held_out(task: Task, splits: Splits) -> Splits:
     if not splits.get("train"):
         raise InputError(f"task: {task.name!r} has no training examples")
-    if not splits.get("validation"):
+    if not splits.get("validation") and len(splits["train"]) > 1:
         limit = int(HELD_OUT * 2**32)
         held = [int(hashlib.sha256("\0".join(e.texts).encode()).hexdigest()[:8], 16) < limit for e in splits["train"]]
         if len(set(held)) == 1:  # a handful of examples: the last one is held out

@@ -110,6 +110,11 @@ def make_tokenizer(name: str, vocab_size: int, documents: Callable[[], Iterable[
     return tokenizer
 
 
+def continued(tokenizer: Tokenizer, start: Sequence[int], ids: Sequence[int]) -> str:
+    """The text that `ids` add to that of `start`: with the space between, which GPT-1's entries do not hold."""
+    return tokenizer.decode([*start, *ids])[len(tokenizer.decode(start)) :]
+
+
 def load_tokenizer(folder: Path | str) -> Tokenizer:
     """Reads what `save` wrote, or the tokenizer of a Transformers weights folder (openai-gpt and gpt2 types).
 

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import FinetuningConfig, ModelConfig, OptimizerConfig
+from gpt_jax.errors import InputError
 from gpt_jax.finetuning.parameters import Params, extended
 from gpt_jax.model import language_model
 from gpt_jax.model.linear import matmul_dtype
 from gpt_jax.training.objectives import cross_entropy, loss_chunk, token_losses
+
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,16 @@ class Objective:
 
 
 def grid(regression: tuple[float, float]) -> np.ndarray:
-    """The values of the soft labels' classes, about 1 apart: 0, 1, ..., 5 for STS-B. Float32 `(C,)`."""
+    """The values of the soft labels' classes, about 1 apart: 0, 1, ..., 5 for STS-B. Float32 `(C,)`.
+
+    Raises `InputError` on a range of more than `MOST_CLASSES`.
+    """
     low, high = regression
+    if high - low > MOST_CLASSES:
+        raise InputError(
+            f"finetuning.regression: 'soft_labels' is not allowed for scores from {low:g} to {high:g}, a class for "
+            f"each unit: mse, or a range of at most {MOST_CLASSES:,}"
+        )
     return np.linspace(low, high, max(2, round(high - low) + 1)).astype(np.float32)
 
 

@@ -95,7 +95,7 @@ def _load_transformers(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
 
 def _assemble(config: ModelConfig, tensors: dict[str, np.ndarray]) -> tuple[ModelConfig, dict[str, Any]]:
     embedding = tensors.get(TOKEN_EMBEDDING[config.norm])
-    if embedding is not None and _is_padded(len(embedding), config.vocab_size):
+    if embedding is not None and is_padded(len(embedding), config.vocab_size):
         config = dataclasses.replace(config, vocab_size=len(embedding))
     if config.tie_embeddings and HEAD in tensors:
         if embedding is not None and np.array_equal(tensors[HEAD], embedding):
@@ -105,7 +105,8 @@ def _assemble(config: ModelConfig, tensors: dict[str, np.ndarray]) -> tuple[Mode
     return config, from_named_tensors(config, tensors)
 
 
-def _is_padded(rows: int, entries: int) -> bool:
+def is_padded(rows: int, entries: int) -> bool:
+    """Whether `rows` are a vocabulary of `entries` padded as speed asks for: a multiple of 8, less than 128 more."""
     return rows % 8 == 0 and 0 < rows - entries < 128
 
 

@@ -34,11 +34,25 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """All devices as a mesh with the axes `AXES`, neighbours in the hardware side by side where it has a shape."""
     devices = jax.devices() if devices is None else devices
     shape = mesh_shape(config, len(devices))
-    if devices[0].platform == "tpu":
-        grid = mesh_utils.create_device_mesh(shape, devices=devices, allow_split_physical_axes=True)
-    else:
-        grid = np.array(devices).reshape(shape)
+    grid = tpu_grid(shape, devices) if devices[0].platform == "tpu" else np.array(devices).reshape(shape)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def tpu_grid(shape: tuple[int, int, int], devices: Sequence[Any]) -> np.ndarray:
+    """TPU devices as an array of `shape`; of several slices, each has its part of the data axis (the slow network).
+
+    Raises `InputError` unless data is a multiple of the slices.
+    """
+    slices: dict[int, list[Any]] = {}
+    for device in devices:
+        slices.setdefault(getattr(device, "slice_index", None) or 0, []).append(device)
+    data, count = shape[0], len(slices)
+    if data % count:
+        raise InputError(f"mesh.data: {data} is not allowed: a multiple of the {count} slices")
+    part = (data // count, *shape[1:])
+    return np.concatenate([
+        mesh_utils.create_device_mesh(part, devices=some, allow_split_physical_axes=True) for some in slices.values()
+    ])  # fmt: skip
 
 
 def batch_sharding(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:

@@ -81,16 +81,58 @@ def test_test_labels_may_be_missing_and_validation_is_held_out_for_good(tmp_path
         ("text\tlabel\nfine\t\n", {}, r"train\.tsv:2: a training example has no label"),
         ("text\tlabel\n", {}, "has no rows"),
         (FORMS["multiple_choice"].replace("\t1\n", "\t4\n"), {}, r"train\.tsv:2: label '4'.* 1 to 2"),
+        (FORMS["multiple_choice"].replace("Ice\tSun", "\tSun"), {}, r"train\.tsv:2: answer_1 is empty and a later"),
         (FORMS["classification"], {"test": "text\tlabel\nfine\tgreat\n"}, r"test\.tsv:2: label 'great'.* bad, good"),
         (FORMS["classification"], {"task.json": '{"shapes": 1}'}, r"task\.json: key.*shapes.*shape"),
         (FORMS["classification"], {"task.json": '{"shape": "pairs"}'}, "pairs"),
         (FORMS["classification"], {"task.json": "{"}, "not JSON"),
         (FORMS["similarity"], {"task.json": '{"regression": [0, 4]}'}, r"train\.tsv:2: label '4.5'.* 0 to 4"),
+        (FORMS["classification"], {"task.json": "[]"}, r"task\.json: \[\] is not allowed: a JSON object"),
+        (FORMS["classification"], {"task.json": '{"labels": 2}'}, r"task\.json: labels: 2 is not allowed"),
+        (FORMS["classification"], {"task.json": '{"labels": ["bad", "bad", "good"]}'}, r"labels: .* different names"),
+        (FORMS["classification"], {"task.json": '{"labels": [["bad"], "good"]}'}, r"task\.json: labels: "),
+        (FORMS["classification"], {"task.json": '{"name": 3}'}, r"task\.json: name: 3 is not allowed"),
+        (FORMS["similarity"], {"task.json": '{"regression": 5}'}, r"task\.json: regression: 5 is not allowed"),
+        (FORMS["similarity"], {"task.json": '{"regression": ["0", "5"]}'}, r"task\.json: regression: "),
+        (FORMS["similarity"], {"task.json": '{"regression": [0, Infinity]}'}, r"task\.json: regression: "),
+        (FORMS["multiple_choice"], {"task.json": '{"regression": [0, 4]}'}, "regression: not allowed with multiple"),
+        (FORMS["similarity"], {"task.json": '{"metric": "f1"}'}, "metric: 'f1' is not allowed: pearson or spearman"),
+        (FORMS["multiple_choice"], {"task.json": '{"metric": "f1"}'}, "metric: 'f1' is not allowed: .* two labels"),
+        (FORMS["similarity"].replace("4.5", "nan"), {}, r"train\.tsv:2: label 'nan' .* a finite number"),
+        (FORMS["similarity"].replace("4.5", "inf"), {}, r"train\.tsv:2: label 'inf' .* a finite number"),
+        (FORMS["similarity"].replace("4.5", "0.2"), {}, "every training label is 0.2"),
+        ("text\tlabel\n\tgood\n \tbad\n", {}, "no text in any"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_file_and_line(tmp_path, train, others, said):
     with pytest.raises(InputError, match=said):
         load_task(str(folder(tmp_path, train, **others)))
+
+
+def test_json_that_is_no_text_is_named_by_its_line(tmp_path):
+    for text in ("[" * 100_000, json.dumps({"text": "\ud800", "label": "bad"})):
+        with pytest.raises(InputError, match=r"train\.jsonl:1: "):
+            load_task(str(folder(tmp_path, text, ".jsonl")))
+        (tmp_path / "mine" / "train.jsonl").unlink()
+        (tmp_path / "mine").rmdir()
+
+
+def test_stated_labels_may_be_numbers(tmp_path):
+    train = "text\tlabel\nfine\t1\ndull\t0\n"
+    task, splits = load_task(str(folder(tmp_path, train, **{"task.json": '{"labels": [1, 0]}'})))
+    assert task.labels == ("1", "0") and splits["train"][0].label == 0
+
+
+def test_the_order_of_labels_does_not_depend_on_the_order_of_a_set():
+    for values in (["1", "1.0", "01", "0"], ["1.0", "01", "0", "1"]):
+        assert task_folder._ordered(values) == ["0", "01", "1", "1.0"]
+    assert task_folder._ordered(["nan", "1", "0"]) == ["0", "1", "nan"]
+    assert task_folder._ordered(["10", "9"]) == ["9", "10"]
+
+
+def test_one_example_trains_and_none_is_held_out(tmp_path):
+    _, splits = load_task(str(folder(tmp_path, "text\tlabel\nfine film\tgood\n")))
+    assert [e.texts for e in splits["train"]] == [("fine film",)] and "validation" not in splits
 
 
 def test_unknown_tasks_name_the_nearest():

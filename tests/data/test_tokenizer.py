@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax.data.text import blocks
-from gpt_jax.data.tokenizer import BytesTokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.data.tokenizer import BytesTokenizer, continued, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError
 
 # Made with tiktoken 0.13's encode_ordinary from OpenAI's encoder.json and vocab.bpe.
@@ -254,6 +254,14 @@ def test_gpt1_lower_cases_and_marks_word_ends(gpt1_folder):
     expected = ["lower</w>", ",</w>", "low</w>", "!</w>", "<unk>"]
     assert tokenizer.encode(" Lower,\nLOW! z") == [GPT1_VOCABULARY[token] for token in expected]
     assert tokenizer.decode(tokenizer.encode("LOWER, low!")) == "lower , low !"
+
+
+def test_a_continuation_is_set_off_from_its_prompt_as_the_tokenizer_does(gpt1_folder, sentencepiece):
+    gpt1 = make_tokenizer(f"gpt1:{gpt1_folder}", 20, None)
+    assert continued(gpt1, gpt1.encode("low"), gpt1.encode("lower!")) == " lower !"
+    for tokenizer in (sentencepiece, BytesTokenizer()):
+        start = tokenizer.encode("some text")
+        assert continued(tokenizer, start, tokenizer.encode(" and more")) == " and more"
 
 
 def test_transformers_file_names_give_the_same_tokenizer(gpt1_folder, tmp_path):

@@ -49,6 +49,12 @@ def test_a_gpt2_folder_without_vocabulary_gets_the_built_in_one_where_the_sizes_
     assert model.tokenizer.digest == make_tokenizer("gpt2", 50257, None).digest
 
 
+def test_the_built_in_vocabulary_serves_a_padded_model_too(tmp_path):
+    config = ModelConfig(vocab_size=50304, context_length=8, n_layer=1, n_head=1, d_model=2)
+    save_pretrained(config, params_of(config), tmp_path)
+    assert load_model(tmp_path).tokenizer.vocab_size == 50257
+
+
 def test_a_folder_without_a_tokenizer_that_fits_is_refused(weights_folder):
     shutil.rmtree(weights_folder / "tokenizer")
     with pytest.raises(InputError, match=r"holds no tokenizer: .*this one has 257"):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import make_objective
 from gpt_jax.finetuning.objective import auxiliary_loss, forward, grid, losses, predictions, soft_labels
@@ -113,6 +114,11 @@ def test_soft_labels_are_those_of_tai_et_al():
             row[low + 1] = y - low
     np.testing.assert_allclose(soft_labels(jnp.asarray(labels, jnp.float32), grid((0, 5))), expected, atol=1e-6)
     assert list(grid((1, 5))) == [1, 2, 3, 4, 5]
+
+
+def test_a_range_with_too_many_classes_is_refused():
+    with pytest.raises(InputError, match=r"soft_labels.* 0 to 5000.* mse"):
+        grid((0, 5000))
 
 
 def test_similarity_scores_are_the_cross_entropy_with_soft_labels_and_an_expectation():

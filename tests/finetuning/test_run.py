@@ -149,6 +149,21 @@ def test_classify_gives_labels_with_the_probabilities_of_the_classifier(finished
     assert float(rows[0][0]) >= float(rows[1][0])
 
 
+@pytest.mark.parametrize("shape", ["classification", "multiple_choice"])
+def test_a_test_split_without_labels_is_predicted_and_not_scored(pretrained, tmp_path, shape):
+    place = tmp_path / "mine"
+    place.mkdir()
+    texts = {"text": "ab"} if shape == "classification" else {"context": "a", "question": "b", "answers": ["c", "d"]}
+    rows = [json.dumps({**texts, "label": 1 + n % 2}) + "\n" for n in range(8)]
+    (place / "train.jsonl").write_text("".join(rows))
+    (place / "test.jsonl").write_text((json.dumps(texts) + "\n") * 3)
+    assert command("finetune", pretrained, "--task", place, "--out", tmp_path, *SMALL) == 0
+    folder = tmp_path / "finetune" / "mine" / "seed-0"
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [line["label"] for line in lines if line["split"] == "test"] == [None] * 3
+    assert result(folder)["metrics"]["test/accuracy"] is None
+
+
 def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys):
     assert command("finetune", pretrained, "--task", "grammar", "--out", tmp_path, "--seeds", "1:3", *SMALL) == 0
     folders = sorted((tmp_path / "finetune" / "grammar").iterdir())
@@ -169,6 +184,8 @@ def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys)
         (["finetune", "DIR", "--task", "grammar", "finetuning.transfer_layers=3"], "at most model.n_layer = 2"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.max_length=65"], "at most model.context_length = 64"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.learning_rate=0"], "more than 0"),
+        (["finetune", "DIR", "--task", "grammar", "finetuning.auxiliary_weight=inf"], "inf is not allowed: a finite"),
+        (["finetune", "DIR", "--task", "grammar", "mesh.fsdp=2"], "mesh.fsdp: 2 is not allowed: 1, or none"),
         (["finetune", "DIR", "--task", "grammar", "optimizer.learning_rate=1e-4"], "fine-tuning has its own"),
         (["finetune", "DIR", "--task", "grammar", "finetuning.task=sst2"], "give DIR, --task and --seeds"),
         (["finetune", "DIR", "--task", "grammar", "model.d_model=32"], "d_model 16, not 32"),
@@ -182,6 +199,11 @@ def test_wrong_use_is_one_line_and_writes_nothing(pretrained, tmp_path, capsys, 
     out = [] if words[0] == "classify" else ["--out", tmp_path]
     assert said in wrong(capsys, *words, *out)
     assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_classifier_is_no_language_model_and_half_a_character_no_text(finished, capsys):
+    assert "holds a classifier" in wrong(capsys, "sample", finished, "--prompt", "a")
+    assert "valid Unicode text" in wrong(capsys, "classify", finished, "--text", "a \ud800")
 
 
 def test_a_second_text_for_a_single_text_task_is_refused(finished, capsys):

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from gpt_jax.errors import InputError
 from gpt_jax.interop import join_embeddings, load_openai_gpt1, load_openai_gpt2, load_pretrained, save_pretrained
+from gpt_jax.loading import load_model
 from tests.interop.weights_folders import assert_same, logits
 from tests.make_golden import GOLDEN, load
 
@@ -73,6 +74,19 @@ def test_gpt1_shards_give_pytorchs_logits(tmp_path):
     config, params = load_openai_gpt1(tmp_path, n_head=4)
     assert (config.norm, config.vocab_size, config.context_length, config.n_layer) == ("post", 61, 24, 2)
     np.testing.assert_allclose(logits(config, params, reference.tokens_BT), reference.logits_BTV, rtol=0, atol=1e-5)
+
+
+def test_the_released_folders_load_with_the_released_vocabularies(tmp_path):
+    released_gpt1(tmp_path / "gpt1")
+    released_gpt2(tmp_path / "gpt2")
+    names = {"gpt1": ("encoder_bpe_40000.json", "vocab_40000.bpe"), "gpt2": ("encoder.json", "vocab.bpe")}
+    for kind, (vocabulary, merges) in names.items():
+        entries = ("<unk>", "a", "b", "a</w>", "b</w>") if kind == "gpt1" else ("a", "b")
+        (tmp_path / kind / vocabulary).write_text(json.dumps({entry: n for n, entry in enumerate(entries)}))
+        (tmp_path / kind / merges).write_text("#version: 0.2\n")
+        model = load_model(tmp_path / kind)
+        assert (model.tokenizer.name, model.config.vocab_size) == (kind, 61)
+        assert_same(model.params, load_pretrained(tmp_path / kind)[1])
 
 
 def test_where_the_shards_are_cut_does_not_matter(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -16,7 +17,16 @@ import pytest
 
 from gpt_jax.config import MeshConfig, digest, override
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.mesh import batch_sharding, check_batch, make_mesh, mesh_shape, process_rows, put_batch
+from gpt_jax.parallel.mesh import (
+    batch_sharding,
+    check_batch,
+    make_mesh,
+    mesh_shape,
+    mesh_utils,
+    process_rows,
+    put_batch,
+    tpu_grid,
+)
 from gpt_jax.parallel.sharding import PARAMETERS, partition, state_shardings
 from gpt_jax.training.state import init_state
 from tests.parallel import eight_devices
@@ -142,3 +152,13 @@ def test_shardings_of_a_state_are_a_tree_like_it():
     config = run_config(MODELS["gpt2"])
     shapes = jax.eval_shape(lambda: init_state(config))
     assert jax.tree.structure(state_shardings(shapes, make_mesh(MeshConfig()))) == jax.tree.structure(shapes)
+
+
+def test_each_slice_of_a_tpu_has_its_part_of_the_data_axis(monkeypatch):
+    devices = [SimpleNamespace(slice_index=n // 4, id=n) for n in range(8)]
+    arrange = lambda shape, devices, **_: np.array(devices, object).reshape(shape)  # noqa: E731
+    monkeypatch.setattr(mesh_utils, "create_device_mesh", arrange)
+    grid = tpu_grid((2, 4, 1), devices)
+    assert [[d.id for d in row[:, 0]] for row in grid] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    with pytest.raises(InputError, match=r"mesh\.data: 1 .* multiple of the 2 slices"):
+        tpu_grid((1, 8, 1), devices)
