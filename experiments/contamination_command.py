@@ -108,7 +108,7 @@ def _texts(name: str, data_dir: Path | None) -> list[str]:
         from gpt_jax.evaluation.files import Files
         from gpt_jax.evaluation.task import find_tasks
 
-        texts = [item_text(item) for task in find_tasks([name]) for item in task.items(Files(data_dir))]
+        texts = [item_text(item) for task in find_tasks([name]) for item in task.load(Files(data_dir))]
     if not texts:
         raise InputError(f"--tasks: {name!r} has no items")
     return texts
