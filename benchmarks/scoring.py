@@ -4,7 +4,8 @@ A small model with random weights answers made-up requests: last words of passag
 four choices each, and the same behind examples. Every way to ask gives the same log-probabilities; the largest
 difference is printed beside the times.
 
-    python benchmarks/scoring.py                   # 4 layers, 128 wide, 3 rounds: some minutes on 2 CPU cores
+    python benchmarks/scoring.py                   # 2 layers, 64 wide, 3 rounds: a minute or two on 2 CPU cores
+    python benchmarks/scoring.py --layers 4 --width 128
     python benchmarks/scoring.py --requests 200    # more of each kind
     python benchmarks/scoring.py --quick           # a few requests, 1 round: does it run?
 """
@@ -35,9 +36,9 @@ WAYS = {  # name -> how `score` is called
 TOLERANCE = 1e-3  # nats, of log-probabilities of some hundred: float32
 
 
-def small_model(vocab_size: int) -> TextModel:
+def small_model(vocab_size: int, layers: int, width: int) -> TextModel:
     """Random weights; of its tokenizer nothing is used, the requests are tokens already."""
-    config = ModelConfig(vocab_size=vocab_size, context_length=1024, n_layer=4, n_head=4, d_model=128)
+    config = ModelConfig(vocab_size=vocab_size, context_length=1024, n_layer=layers, n_head=4, d_model=width)
     params = jax.jit(GPT(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
     return TextModel.of(config, params, BytesTokenizer())
 
@@ -72,13 +73,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="timed passes of each (default 3)")
     parser.add_argument("--requests", type=int, default=64, help="items of each kind (default 64)")
-    parser.add_argument("--vocabulary", type=int, default=8192, help="entries (default 8,192)")
+    parser.add_argument("--vocabulary", type=int, default=4096, help="entries (default 4,096)")
+    parser.add_argument("--layers", type=int, default=2, help="of the model (default 2)")
+    parser.add_argument("--width", type=int, default=64, help="of the model (default 64)")
+    parser.add_argument("--kinds", action="append", default=[], metavar="KIND", help="one kind; may be repeated (all)")
     parser.add_argument("--quick", action="store_true", help="4 items of each kind, 1 round")
     arguments = parser.parse_args()
     rounds, count = (1, 4) if arguments.quick else (arguments.rounds, arguments.requests)
 
-    model, lines = small_model(arguments.vocabulary), []
-    for kind in ("last words", "pairs", "four choices", "four choices, few-shot"):
+    model, lines = small_model(arguments.vocabulary, arguments.layers, arguments.width), []
+    for kind in arguments.kinds or ("last words", "pairs", "four choices", "four choices, few-shot"):
         rows = requests(kind, count if "few" not in kind else max(count // 4, 2), arguments.vocabulary)
         worst = worst_difference(model, rows)
         times = alternate({name: partial(score, model, rows, **how) for name, how in WAYS.items()}, rounds)

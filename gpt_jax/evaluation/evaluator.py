@@ -20,7 +20,7 @@ from gpt_jax.evaluation.few_shot import draw, most_shots, shown
 from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Estimate, Metric, bootstrap
 from gpt_jax.evaluation.requests import Answer, Generate, Likelihood, LogLikelihood, Request
-from gpt_jax.evaluation.scoring import BATCH_TOKENS, Meter, TextModel, batches, bucket, score
+from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens
 from gpt_jax.evaluation.task import Item, Row, Task
 from gpt_jax.generation import generate
 
@@ -35,15 +35,15 @@ class Options:
 
     `overflow` is what happens to an item longer than the context: an "error"; "drop" its examples, the ones farthest
     from it first; or "truncate" its text from the left. `stride` (tokens) is how many each window of a long text
-    scores; None is the whole context. `limit` takes that many items at random, by `seed`. `batch_tokens` and `share`
-    change the speed and, but for texts that are drawn by chance, nothing else.
+    scores; None is the whole context. `limit` takes that many items at random, by `seed`. `batch_tokens` (None:
+    what suits the device) and `share` change the speed and, but for texts that are drawn by chance, nothing else.
     """
 
     seed: int = 0
     limit: int | None = None
     overflow: Overflow = "error"
     stride: int | None = None
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     share: bool = True
 
 
@@ -79,7 +79,7 @@ def evaluate(
     sampled = any(isinstance(r, Generate) and r.temperature > 0 for part in asked for r in part)
     key = digest_of([VERSION, model.digest, [dataclasses.asdict(r) for part in asked for r in part],
                      [len(part) for part in asked], options.stride, options.overflow, options.seed,
-                     *([options.batch_tokens] if sampled else [])])  # fmt: skip
+                     *([options.batch_tokens or suitable_tokens()] if sampled else [])])  # fmt: skip
     path = None if cache is None or not model.digest else cache / f"{task.name}-{count}-{key}.json"
     flat = [r for part in asked for r in part]
     answers = read_answers(path) if path is not None and path.is_file() else None
@@ -207,7 +207,7 @@ def write(model: TextModel, prompts: Sequence[Prompt], options: Options, progres
         how = dataclasses.replace(prompts[n].request, context="")
         return bucket(len(prompts[n].tokens)) + how.max_tokens, (how.beams, how.temperature, how.top_k or 0, how.until)
 
-    made = batches(range(len(prompts)), kind, options.batch_tokens)
+    made = batches(range(len(prompts)), kind, options.batch_tokens or suitable_tokens())
     for number, batch in enumerate(made):
         how = prompts[batch[0]].request
         tokens = [list(prompts[n].tokens) for n in batch]

@@ -119,10 +119,12 @@ def parse_jsonl(text: str, where: str, fields: Mapping[str, Fields] = {}) -> lis
         if line.strip():
             try:
                 row = json.loads(line)
+                if "\\ud" in line.lower():  # half of a surrogate pair is no text
+                    json.dumps(row, ensure_ascii=False).encode()
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise InputError(f"{where}: line {number} is not a JSON object")
+                raise InputError(f"{where}: line {number} is not a JSON object, in valid Unicode")
             for name, kind in fields.items():
                 if not isinstance(row.get(name), kind):
                     kinds = kind if isinstance(kind, tuple) else (kind,)

@@ -117,6 +117,7 @@ def test_what_was_measured_before_an_error_is_shown_and_written(place, capsys):
         ('{"text": 3}', "line 2: 'text' is 3: text is needed"),
         ('{"text": "a', "line 2 is not a JSON object"),
         ("[]", "line 2 is not a JSON object"),
+        ('{"text": "a \\ud800"}', "line 2 is not a JSON object"),
     ],
 )
 def test_a_damaged_line_is_named(place, capsys, line, named):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.detokenize import PENN, detokenize
+from gpt_jax.evaluation.detokenize import JOINER, PENN, detokenize
 from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
@@ -45,7 +45,7 @@ def requests(item: Item, shown: str) -> list[Request]:
 def running_text(lines: list[str]) -> str:
     """De-tokenised, with the Penn Treebank's brackets and quotes as they were printed."""
     plain = " ".join(line for line in lines if line).replace("-LRB-", "(").replace("-RRB-", ")")
-    return detokenize(plain, PENN).replace("``", '"').replace("''", '"')
+    return detokenize(plain, PENN).replace(JOINER, "").replace("``", '"').replace("''", '"')
 
 
 def score(item: Item, answers: list[Answer]) -> Row:
