@@ -110,7 +110,7 @@ def _texts(name: str, data_dir: Path | None) -> dict[str, list[str]]:
         from gpt_jax.evaluation.files import Files
         from gpt_jax.evaluation.task import find_tasks
 
-        found = {task.name: [item_text(item) for item in task.items(Files(data_dir))] for task in find_tasks([name])}
+        found = {task.name: [item_text(item) for item in task.load(Files(data_dir))] for task in find_tasks([name])}
     for task, texts in found.items():
         if not texts:
             raise InputError(f"--tasks: {task!r} has no items")

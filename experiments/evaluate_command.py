@@ -21,8 +21,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     shots = read_shots(arguments.shots)
     if arguments.data_dir is not None and not arguments.data_dir.is_dir():
         raise InputError(f"--data-dir: {str(arguments.data_dir)!r} is not a folder")
-    if arguments.out is not None and not arguments.out.parent.is_dir():
-        raise InputError(f"--out: {str(arguments.out.parent)!r} is not a folder: allowed: a file in one that exists")
+    if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
+        raise InputError(f"--out: {str(arguments.out)!r} is not allowed: a file, in a folder that exists")
 
     import jax
     from rich.console import Console
@@ -39,16 +39,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
     splits = read_splits(arguments.overlap, [task.name for task in tasks]) if arguments.overlap is not None else {}
     results: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    for step, tokens in _checkpoints(arguments):
-        with screen.waiting("loading the model"):
-            loaded = load_model(arguments.folder, lambda line: print(line, file=sys.stderr), step)
-            model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
-        which = {"model": loaded.digest} | ({} if step is None else {"step": step, "tokens": tokens})
-        for task in tasks:
-            for outcome in _outcomes(model, task, shots, arguments, screen):
-                results += [which | row for row in [*rows(outcome), *split_rows(outcome, splits)]]
-                records += [which | {"task": outcome.task, "shots": outcome.shots} | r for r in outcome.records]
-    _write(arguments, screen, results, records)
+    try:
+        for step, tokens in _checkpoints(arguments):
+            with screen.waiting("loading the model"):
+                loaded = load_model(arguments.folder, lambda line: print(line, file=sys.stderr), step)
+                model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
+            which = {"model": loaded.digest} | ({} if step is None else {"step": step, "tokens": tokens})
+            for task in tasks:
+                for outcome in _outcomes(model, task, shots, arguments, screen):
+                    results += [which | row for row in [*rows(outcome), *split_rows(outcome, splits)]]
+                    records += [which | {"task": outcome.task} | record for record in outcome.records]
+    finally:  # what was measured before an error is not lost
+        if results:
+            _write(arguments, screen, results, records)
     return 0
 
 
@@ -133,8 +136,9 @@ def rows(outcome: Any, items: str = "all") -> list[dict[str, Any]]:
     made = []
     for metric, estimate in outcome.estimates:
         row = {
-            "task": outcome.task, "shots": outcome.shots, "metric": metric.name, "score": estimate.value,
-            "low": estimate.low, "high": estimate.high, "n": estimate.n, "unit": metric.unit, "items": items,
+            "task": outcome.task, "shots": outcome.shots, "shown": outcome.shown, "metric": metric.name,
+            "score": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n,
+            "unit": metric.unit, "items": items,
         }  # fmt: skip
         if metric.chance is not None:
             row["normalised"] = (estimate.value - metric.chance) / (100 - metric.chance)

@@ -45,7 +45,8 @@ def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: in
         whole = ids[context + continuation]
         if not context:
             return Scored((*begin, *whole), 1, forbidden)
-        return Scored(tuple(whole), max(len(ids[context]), 1), forbidden)
+        start = min(len(ids[context]), len(whole) - 1)  # where the last token spans both, it is scored
+        return Scored(tuple(whole), max(start, 1), forbidden)
 
     def one(request: Request) -> Encoded:
         match request:

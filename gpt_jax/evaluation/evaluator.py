@@ -20,7 +20,7 @@ from gpt_jax.evaluation.few_shot import draw, most_shots, shown
 from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Estimate, Metric, bootstrap
 from gpt_jax.evaluation.requests import Answer, Generate, Likelihood, LogLikelihood, Request
-from gpt_jax.evaluation.scoring import BATCH_TOKENS, Meter, TextModel, batches, bucket, score
+from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens
 from gpt_jax.evaluation.task import Item, Row, Task
 from gpt_jax.generation import generate
 
@@ -35,24 +35,28 @@ class Options:
 
     `overflow` is what happens to an item longer than the context: an "error"; "drop" its examples, the ones farthest
     from it first; or "truncate" its text from the left. `stride` (tokens) is how many each window of a long text
-    scores; None is the whole context. `limit` takes that many items at random, by `seed`. `batch_tokens` and `share`
-    change the speed and nothing else.
+    scores; None is the whole context. `limit` takes that many items at random, by `seed`. `batch_tokens` (None:
+    what suits the device) and `share` change the speed and, but for texts that are drawn by chance, nothing else.
     """
 
     seed: int = 0
     limit: int | None = None
     overflow: Overflow = "error"
     stride: int | None = None
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     share: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's figures at K shots, and what was asked and answered, one record for each item."""
+    """A task's figures at K shots, and what was asked and answered, one record for each item.
+
+    `shown` is the mean number of examples, below `shots` where some were dropped.
+    """
 
     task: str
     shots: int
+    shown: float
     estimates: tuple[tuple[Metric, Estimate], ...]
     records: list[dict[str, Any]]
 
@@ -67,13 +71,15 @@ def evaluate(
     and a repeated question is not. Raises `InputError` on files that are missing, and on what does not fit.
     """
     items, numbers = chosen_items(task, files, options)
-    pool = (task.pool or task.items)(files) if shots else []
     if shots and task.example is None:
         raise InputError(f"--shots: {shots} is not allowed: {task.name} is a zero-shot task")
+    pool = task.load(files, pool=True) if shots else []
     count = fitting(model, task, items, numbers, pool, options) if shots == "fit" else shots
-    asked, encoded = ask(model, task, items, numbers, pool, count, options)
+    asked, encoded, kept = ask(model, task, items, numbers, pool, count, options)
+    sampled = any(isinstance(r, Generate) and r.temperature > 0 for part in asked for r in part)
     key = digest_of([VERSION, model.digest, [dataclasses.asdict(r) for part in asked for r in part],
-                     [len(part) for part in asked], options.stride, options.overflow, options.seed])  # fmt: skip
+                     [len(part) for part in asked], options.stride, options.overflow, options.seed,
+                     *([options.batch_tokens or suitable_tokens()] if sampled else [])])  # fmt: skip
     path = None if cache is None or not model.digest else cache / f"{task.name}-{count}-{key}.json"
     flat = [r for part in asked for r in part]
     answers = read_answers(path) if path is not None and path.is_file() else None
@@ -84,16 +90,17 @@ def evaluate(
             write_atomically(path, json.dumps([_plain(a) for a in answers]))
     rows: list[Row] = []
     records = []
-    for number, item, requests in zip(numbers, items, asked, strict=True):
+    for number, item, requests, shown_count in zip(numbers, items, asked, kept, strict=True):
         own, answers = answers[: len(requests)], answers[len(requests) :]
         scored = task.score(item, own)
         rows += scored if isinstance(scored, list) else [scored]
         records.append({
-            "number": number, "item": item, "requests": [dataclasses.asdict(r) for r in requests],
+            "number": number, "item": item, "shots": shown_count,
+            "requests": [dataclasses.asdict(r) for r in requests],
             "answers": [_plain(a) for a in own], "scores": scored,
         })  # fmt: skip
     estimates = tuple((metric, bootstrap(metric, rows)) for metric in task.metrics)
-    return Outcome(task.name, count, estimates, records)
+    return Outcome(task.name, count, float(np.mean(kept)), estimates, records)
 
 
 def part_of(outcome: Outcome, numbers: Collection[int]) -> Outcome | None:
@@ -103,12 +110,13 @@ def part_of(outcome: Outcome, numbers: Collection[int]) -> Outcome | None:
     if not rows:
         return None
     estimates = tuple((metric, bootstrap(metric, rows)) for metric, _ in outcome.estimates)
-    return Outcome(outcome.task, outcome.shots, estimates, records)
+    shown = sum(record["shots"] for record in records) / len(records)
+    return Outcome(outcome.task, outcome.shots, shown, estimates, records)
 
 
 def chosen_items(task: Task, files: Files, options: Options) -> tuple[list[Item], list[int]]:
     """The task's items, or `limit` of them at random, with their numbers. Raises `InputError` where there are none."""
-    items = task.items(files)
+    items = task.load(files)
     if not items:
         raise InputError(f"{task.name}: its files hold no items")
     numbers = list(range(len(items)))
@@ -121,8 +129,11 @@ def chosen_items(task: Task, files: Files, options: Options) -> tuple[list[Item]
 def ask(
     model: TextModel, task: Task, items: Sequence[Item], numbers: Sequence[int], pool: Sequence[Item], shots: int,
     options: Options,
-) -> tuple[list[list[Request]], list[list[Encoded]]]:  # fmt: skip
-    """Each item's requests and their tokens, all within the context. Raises `InputError` that says by how much not."""
+) -> tuple[list[list[Request]], list[list[Encoded]], list[int]]:  # fmt: skip
+    """Each item's requests, their tokens, all within the context, and how many examples are before it.
+
+    Raises `InputError` that says by how much an item does not fit.
+    """
     context = model.config.context_length
     examples = [draw(pool, item, shots, options.seed, n) for n, item in zip(numbers, items, strict=True)]
     asked = [task.requests(item, shown(task, own)) for item, own in zip(items, examples, strict=True)]
@@ -136,7 +147,7 @@ def ask(
             if options.overflow == "truncate":
                 encoded[n] = [truncate(e, context) for e in encoded[n]]
             elif options.overflow == "drop" and own:
-                own = own[1:]
+                own = examples[n] = own[1:]
                 asked[n] = task.requests(items[n], shown(task, own))
                 encoded[n] = _encode(model, asked[n], options)
             else:
@@ -144,7 +155,7 @@ def ask(
                     f"{task.name}: item {numbers[n]} with {len(own)} examples is {over} tokens longer than the context "
                     f"of {context}: allowed: fewer --shots, --overflow drop (examples) or truncate (text)"
                 )
-    return asked, encoded
+    return asked, encoded, [len(own) for own in examples]
 
 
 def _encode(model: TextModel, requests: Sequence[Request], options: Options) -> list[Encoded]:
@@ -154,13 +165,13 @@ def _encode(model: TextModel, requests: Sequence[Request], options: Options) -> 
 
 def fitting_shots(model: TextModel, task: Task, files: Files, options: Options) -> int:
     """The largest K with which every item fits the context."""
-    return fitting(model, task, *chosen_items(task, files, options), (task.pool or task.items)(files), options)
+    return fitting(model, task, *chosen_items(task, files, options), task.load(files, pool=True), options)
 
 
 def fitting(model: TextModel, task: Task, items, numbers, pool, options: Options) -> int:
-    """`fitting_shots`, of these items and this pool."""
+    """`fitting_shots`, of these items and this pool; 0 where even none fit and their text is truncated."""
     context = model.config.context_length
-    _, encoded = ask(model, task, items, numbers, pool, 0, dataclasses.replace(options, overflow="error"))
+    _, encoded, _ = ask(model, task, items, numbers, pool, 0, options)
     room = [-max(excess(e, context) for e in part) for part in encoded]
     count = most_shots(task, items, numbers, pool, room, model.tokenizer, options.seed)
     while count > 0:
@@ -208,7 +219,7 @@ def write(model: TextModel, prompts: Sequence[Prompt], options: Options, progres
         how = dataclasses.replace(prompts[n].request, context="")
         return bucket(len(prompts[n].tokens)) + how.max_tokens, (how.beams, how.temperature, how.top_k or 0, how.until)
 
-    made = batches(range(len(prompts)), kind, options.batch_tokens)
+    made = batches(range(len(prompts)), kind, options.batch_tokens or suitable_tokens())
     for number, batch in enumerate(made):
         how = prompts[batch[0]].request
         tokens = [list(prompts[n].tokens) for n in batch]

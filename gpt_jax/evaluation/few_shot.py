@@ -42,8 +42,13 @@ def most_shots(
     """The largest K whose examples leave every item its `room` (tokens): an estimate, each example encoded alone."""
     texts = [shown(task, [example]) for example in pool]
     lengths = np.array([len(ids) for ids in tokenizer.encode_batch(texts)])
-    least = len(pool) - 1
+    least = len(pool)
     for number, item, free in zip(numbers, items, room, strict=True):
-        order = [index for index in np.random.default_rng([seed, number]).permutation(len(pool)) if pool[index] != item]
-        least = min(least, int(np.searchsorted(lengths[order].cumsum(), free, side="right")))
-    return max(least, 0)
+        fits = 0
+        for index in np.random.default_rng([seed, number]).permutation(len(pool)):
+            if fits == least or (pool[index] != item and lengths[index] > free):
+                break
+            if pool[index] != item:
+                free, fits = free - lengths[index], fits + 1
+        least = fits
+    return least

@@ -8,12 +8,14 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt_jax.errors import InputError
+
+Fields = type | tuple[type, ...]
 
 
 @dataclass(frozen=True)
@@ -22,55 +24,64 @@ class Files:
 
     root: Path | None = None
 
-    def find(self, *names: str) -> Path:
-        """The first file or folder of one of `names` (a name, or the end of a path), at any depth; .gz too.
+    def find(self, *names: str, kinds: str = "file folder") -> Path:
+        """The first file or folder of one of `names` (a name, the end of a path, or a pattern), at any depth; .gz too.
 
-        Raises `InputError` that lists the names where there is none.
+        The least deep one; `kinds` "file" or "folder" passes over the other. Raises `InputError` that lists the names
+        where there is none.
         """
+        return self.find_all(*names, kinds=kinds)[0]
+
+    def find_all(self, *names: str, kinds: str = "file folder") -> list[Path]:
+        """All files or folders of the first of `names` of which there is one, the least deep first."""
         wanted = " or ".join(repr(name) for name in names)
         if self.root is None:
             raise InputError(f"--data-dir: a folder that holds {wanted} is needed")
         for name in names:
             for pattern in (name, f"{name}.gz"):
-                found = sorted(self.root.glob(f"**/{pattern}"), key=lambda path: (len(path.parts), path))
+                found = [p for p in self.root.glob(f"**/{pattern}") if ("folder" if p.is_dir() else "file") in kinds]
                 if found:
-                    return found[0]
+                    return sorted(found, key=lambda path: (len(path.parts), path))
         raise InputError(f"--data-dir: {str(self.root)!r} holds no {wanted}, at any depth")
 
-    def has(self, *names: str) -> bool:
+    def has(self, *names: str, kinds: str = "file folder") -> bool:
         """Whether `find` would find one."""
         try:
-            self.find(*names)
+            self.find(*names, kinds=kinds)
         except InputError:
             return False
         return True
 
     def text(self, *names: str) -> str:
         """The text of a file. Raises `InputError`."""
-        return read_text(self.find(*names))
+        return read_text(self.find(*names, kinds="file"))
 
     def lines(self, *names: str) -> list[str]:
         """The lines of a file, but for empty ones at its end."""
         return self.text(*names).rstrip("\n").split("\n")
 
-    def jsonl(self, *names: str) -> list[dict[str, Any]]:
-        """The objects of a file of JSON lines."""
-        return parse_jsonl(self.text(*names), str(self.find(*names)))
+    def jsonl(self, *names: str, fields: Mapping[str, Fields] = {}) -> list[dict[str, Any]]:
+        """The objects of a file of JSON lines, each with `fields` of these types. Raises `InputError`."""
+        return parse_jsonl(self.text(*names), str(self.find(*names, kinds="file")), fields)
 
     def table(self, *names: str, header: bool = True) -> list[list[str]]:
         """The rows of a .csv (commas, quotes) or a .tsv (tabs, no quotes); without the header, where there is one."""
-        path = self.find(*names)
+        path = self.find(*names, kinds="file")
         if ".csv" in path.name:
-            rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+            try:
+                rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+            except csv.Error as error:
+                raise InputError(f"{path} cannot be read: {error}") from None
         else:
             rows = [line.split("\t") for line in read_text(path).rstrip("\n").split("\n")]
         return rows[1:] if header else rows
 
     def members(self, suffix: str, *names: str) -> Iterator[tuple[str, str]]:
-        """(name, text) of each file that ends in `suffix` in a .zip or a folder, by name."""
+        """(name, text) of each file that ends in `suffix` in a .zip, or in all folders of one name, by name."""
         path = self.find(*names)
         if path.is_dir():
-            for member in sorted(path.rglob(f"*{suffix}")):
+            folders = self.find_all(*names, kinds="folder")
+            for member in sorted({member for folder in folders for member in folder.rglob(f"*{suffix}")}):
                 yield member.name, read_text(member)
             return
         try:
@@ -101,13 +112,26 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
-def parse_jsonl(text: str, where: str) -> list[dict[str, Any]]:
-    """One object a line. Raises `InputError` that names the line."""
+def parse_jsonl(text: str, where: str, fields: Mapping[str, Fields] = {}) -> list[dict[str, Any]]:
+    """One object a line, each with `fields` of these types. Raises `InputError` that names the line."""
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
-                raise InputError(f"{where}: line {number} is not a JSON object") from None
+                row = json.loads(line)
+                if "\\ud" in line.lower():  # half of a surrogate pair is no text
+                    json.dumps(row, ensure_ascii=False).encode()
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise InputError(f"{where}: line {number} is not a JSON object, in valid Unicode")
+            for name, kind in fields.items():
+                if not isinstance(row.get(name), kind):
+                    kinds = kind if isinstance(kind, tuple) else (kind,)
+                    one = " or ".join(
+                        {str: "text", list: "a list", dict: "an object", int: "a number"}[k] for k in kinds
+                    )
+                    given = repr(row[name])[:40] if name in row else "nothing"
+                    raise InputError(f"{where}: line {number}: {name!r} is {given}: {one} is needed")
+            rows.append(row)
     return rows

@@ -26,7 +26,7 @@ from gpt_jax.errors import InputError
 from gpt_jax.evaluation.encoding import encode, truncate
 from gpt_jax.evaluation.evaluator import Options, answer
 from gpt_jax.evaluation.requests import Answer, Generate, LogLikelihood, Request, Rolling, choices, likelihood, written
-from gpt_jax.evaluation.scoring import BATCH_TOKENS, TextModel
+from gpt_jax.evaluation.scoring import TextModel
 from gpt_jax.loading import load_model
 
 MAX_NEW_TOKENS = 256
@@ -37,11 +37,13 @@ SAMPLING = ("do_sample", "temperature", "top_k", "until")
 class HarnessModel(LM):
     """A run folder or a weights folder, `path`, for the harness. `batch_tokens` bounds a forward pass."""
 
-    def __init__(self, path: str, step: int | None = None, batch_tokens: int = BATCH_TOKENS, seed: int = 0, **_: Any):
+    def __init__(
+        self, path: str, step: int | None = None, batch_tokens: int | None = None, seed: int = 0, **_: Any
+    ):  # fmt: skip
         super().__init__()
         loaded = load_model(Path(path), step=step)
         self.model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
-        self.options = Options(seed=int(seed), overflow="truncate", batch_tokens=int(batch_tokens))
+        self.options = Options(seed=int(seed), overflow="truncate", batch_tokens=batch_tokens and int(batch_tokens))
 
     @property
     def tokenizer_name(self) -> str:

@@ -12,7 +12,9 @@ TEST = "test, or validation"
 def examples(files: Files, name: str, split: str) -> list[Example]:
     """The labelled examples of a split of the task `name`; `TEST` is the test split, or validation where the test
     labels are not public. Raises `InputError`."""
-    folder = files.find(get_task(name).folder or name).parent if files.root is not None else None
+    folder, own = None, get_task(name).folder or name
+    if files.root is not None:  # the root may be the task's own folder
+        folder = files.root if files.root.name == own else files.find(own, kinds="folder").parent
     _, splits = load_task(name, folder)
     labelled = {key: [e for e in own if e.label is not None] for key, own in splits.items()}
     if split == TEST:

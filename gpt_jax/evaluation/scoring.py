@@ -22,7 +22,7 @@ from gpt_jax.evaluation.requests import Likelihood
 from gpt_jax.model import init_cache, language_model
 from gpt_jax.model.layers_layout import unstack_layers
 
-BATCH_TOKENS = 8192  # rows x padded length of one forward pass
+BATCH_TOKENS, CPU_BATCH_TOKENS = 8192, 2048  # rows x padded length of one forward pass; on a CPU, what caches hold
 CACHE_BYTES = 1 << 30  # of keys and values at once
 LOGIT_BYTES = 1 << 27  # of logits at once
 SHARED = 16  # tokens: a shorter common beginning is not worth a pass of its own
@@ -51,14 +51,16 @@ class TextModel:
 
 
 def score(
-    model: TextModel, rows: Sequence[Scored], *, batch_tokens: int = BATCH_TOKENS, share: bool = True,
+    model: TextModel, rows: Sequence[Scored], *, batch_tokens: int | None = None, share: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> list[Likelihood]:  # fmt: skip
     """The likelihood of the scored tokens of each row, in the order of `rows`.
 
-    `batch_tokens` bounds a forward pass (1: one row at a time). With `share`, neighbouring rows that begin alike
-    (a context and its continuations) run their common beginning once, and its cache serves each of them.
+    `batch_tokens` bounds a forward pass (1: one row at a time; None: what suits the device). With `share`,
+    neighbouring rows that begin alike (a context and its continuations) run their common beginning once, and its
+    cache serves each of them.
     """
+    batch_tokens = suitable_tokens() if batch_tokens is None else batch_tokens
     groups = group(rows) if share else [[n] for n in range(len(rows))]
     plan = [(members, common_tokens([rows[n] for n in members])) for members in groups]
     alone = [n for members, common in plan if common == 0 for n in members]
@@ -75,6 +77,11 @@ def score(
             _run_shared(model, rows, batch, most, sums)
             meter.add(sum(_cost(rows, *item) for item in batch))
     return sums.likelihoods()
+
+
+def suitable_tokens() -> int:
+    """The tokens of a forward pass that JAX's default device is fast with (benchmarks/scoring.py)."""
+    return CPU_BATCH_TOKENS if jax.default_backend() == "cpu" else BATCH_TOKENS
 
 
 def group(rows: Sequence[Scored]) -> list[list[int]]:

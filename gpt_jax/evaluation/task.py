@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import gpt_jax.evaluation.tasks as package
-from gpt_jax.errors import unknown
+from gpt_jax.errors import InputError, unknown
 from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Metric
 from gpt_jax.evaluation.requests import Answer, Request
@@ -41,6 +41,17 @@ class Task:
     example: Callable[[Item], str] | None = None
     delimiter: str = "\n\n"
     pool: Callable[[Files], list[Item]] | None = None
+
+    def load(self, files: Files, pool: bool = False) -> list[Item]:
+        """Its items, or with `pool` what examples are drawn from. Raises `InputError` where the files are not as they
+        are distributed."""
+        try:
+            return (self.pool or self.items)(files) if pool else self.items(files)
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.name}: its files are not as they are distributed ({problem})") from error
 
 
 def families() -> dict[str, tuple[Task, ...]]:

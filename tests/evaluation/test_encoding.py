@@ -38,6 +38,11 @@ def test_a_pair_is_encoded_as_it_would_stand_in_a_text():
     assert one(LogLikelihood("The ", "dog"), gpt2) == one(LogLikelihood("The", " dog"), gpt2) == (Scored(whole, 1),)
 
 
+def test_a_token_that_spans_both_is_scored():
+    gpt2 = make_tokenizer("gpt2", 50257, None)
+    assert one(LogLikelihood("The d", "og"), gpt2) == (Scored(tuple(gpt2.encode("The dog")), 1),)
+
+
 @given(st.integers(0, 200), st.integers(1, 30), st.data())
 def test_windows_score_every_token_once_with_as_much_context_as_fits(length, context, data):
     stride = data.draw(st.integers(1, context))

@@ -34,7 +34,7 @@ def choosing(by: Rule = "mean"):
 def contexts(task, shots, seed=0, overflow: Overflow = "error", model=None):
     numbers = list(range(len(ITEMS)))
     options = Options(seed=seed, overflow=overflow)
-    asked, _ = ask(model or text_model(), task, ITEMS, numbers, ITEMS, shots, options)
+    asked, *_ = ask(model or text_model(), task, ITEMS, numbers, ITEMS, shots, options)
     return [part[0].context for part in asked]  # type: ignore[union-attr]
 
 
@@ -78,6 +78,38 @@ def test_fit_is_the_most_examples_that_every_item_has_room_for():
     contexts(completions(), most)
     with pytest.raises(InputError, match="longer than the context"):
         contexts(completions(), most + 1)
+
+
+def test_fit_counts_a_pool_of_its_own_whole():
+    task = completions(pool=lambda files: [{"context": "a", "completion": str(n)} for n in range(3)])
+    assert fitting_shots(text_model(), task, Files(), Options()) == 3
+
+
+def test_fit_is_none_where_the_text_itself_is_truncated():
+    task = dataclasses.replace(completions(), items=lambda files: [*ITEMS, {"context": "x" * 200, "completion": " 1"}])
+    assert fitting_shots(text_model(), task, Files(), Options(overflow="truncate")) == 0
+    assert evaluate(text_model(), task, Files(), "fit", Options(overflow="truncate")).shots == 0
+    with pytest.raises(InputError, match="item 12 with 0 examples is 108 tokens longer"):
+        fitting_shots(text_model(), task, Files(), Options())
+
+
+def test_how_many_examples_were_left_is_recorded():
+    outcome = evaluate(text_model(), completions(), Files(), 9, Options(overflow="drop"))
+    kept = [record["shots"] for record in outcome.records]
+    assert kept == [r["requests"][0]["context"].count("\n") for r in outcome.records] and max(kept) < 9
+    assert outcome.shots == 9 and outcome.shown == np.mean(kept)
+
+
+def test_texts_drawn_by_chance_are_cached_by_how_they_were_batched(tmp_path, monkeypatch):
+    task = dataclasses.replace(
+        completions(), requests=lambda item, shown: [Generate(item["context"], 4, temperature=1.0)]
+    )
+    model, asked = text_model(digest="one"), []
+    answer = evaluator.answer
+    monkeypatch.setattr(evaluator, "answer", lambda *a: asked.append(1) or answer(*a))
+    for batch_tokens in (8192, 64, 64):
+        evaluate(model, task, Files(), 0, Options(batch_tokens=batch_tokens), cache=tmp_path)
+    assert len(asked) == 2
 
 
 def test_completions_are_picked_by_sum_mean_or_ratio():

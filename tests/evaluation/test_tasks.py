@@ -1,6 +1,7 @@
 """Each task reads its public files as they are distributed, asks what the papers ask, and scores as they score."""
 
 import gzip
+import hashlib
 import json
 import math
 import random
@@ -135,6 +136,51 @@ def test_characters_and_bytes_are_counted_on_the_last_part(tmp_path, monkeypatch
     assert item == {"text": " three", "units": 6}
 
 
+def test_every_unit_is_predicted_the_last_line_end_too(tmp_path):
+    files = write(tmp_path, "lm1b.test.txt", "Ab cd .\nIt is on .\n")
+    assert task("lm1b").items(files) == [{"text": "Ab cd.\n", "units": 4}, {"text": "It is on.\n", "units": 5}]
+
+
+def test_wikitext2_is_not_read_from_wikitext_103(tmp_path):
+    for name in ("103", "2"):
+        files = write(tmp_path, f"wikitext-{name}/wiki.test.tokens", f" = {name} = \n")
+    assert task("wikitext2").items(files)[-1]["text"] == "= 2 =\n"
+    assert task("wikitext103").items(files)[-1]["text"] == "= 103 =\n"
+
+
+def test_a_folder_of_a_files_name_is_passed_over(tmp_path):
+    files = write(tmp_path, "text8/text8", "one")
+    assert task("text8").items(files) == [{"text": "one", "units": 3}]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("lambada", "lambada_test.jsonl", '{"passage": "a b"}'),
+        ("blimp", "blimp/x.jsonl", '{"sentence_good": "a", "sentence_bad": 1, "UID": "x"}'),
+        ("arc_challenge", "ARC-Challenge-Test.jsonl", '{"question": {"stem": "x"}, "answerKey": "A"}'),
+        ("hellaswag", "hellaswag_val.jsonl", '{"ctx": "x", "endings": ["a"], "label": "x"}'),
+        ("story_cloze", "cloze_test_test__spring2016 - all.csv", "header\n1,2,3\n"),
+        ("reversed_words", "reversed_words.jsonl", '{"context": "ba ="}'),
+        ("natural_questions", "NQ-open.dev.jsonl", '{"question": "who", "answer": "me"}'),
+        ("coqa", "coqa-dev-v1.0.json", '{"data": [{"story": "x"}]}'),
+        ("coqa", "coqa-dev-v1.0.json", "[]"),
+        ("race", "RACE/test/high/1.txt", '{"questions": ["a"], "options": [["b"]], "answers": ["E"], "article": "c"}'),
+    ],
+)
+def test_files_of_another_form_are_an_error_of_one_line(tmp_path, name, file, text):
+    with pytest.raises(InputError) as caught:
+        task(name).load(write(tmp_path, file, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_labelled_data_is_found_where_the_folder_given_is_the_tasks_own(tmp_path):
+    rows = "index\tsentence1\tsentence2\tlabel\n0\tIt rained.\tWater fell.\tentailment\n"
+    for name in ("train", "dev"):
+        write(tmp_path, f"rte/{name}.tsv", rows)
+    assert len(task("rte").items(Files(tmp_path / "rte"))) == len(task("rte").items(Files(tmp_path))) == 1
+
+
 CBT = "1 The dog was old .\n2 He slept .\n21 Then the XXXXX did n't move .\tdog\t\tcat|dog\n\n"
 
 
@@ -145,6 +191,20 @@ def test_cbt_scores_the_candidate_and_the_rest_given_what_comes_before(tmp_path)
         LogLikelihood(before, " cat didn't move."), LogLikelihood(before, " dog didn't move."),
     ]  # fmt: skip
     assert task("cbt_cn").score(item, [likely(-5.0), likely(-4.0)]) == {"correct": True}
+
+
+def test_cbt_restores_brackets_and_quotes(tmp_path):
+    text = "1 `` Go , '' he said -LRB- twice -RRB- .\n21 He met mr. XXXXX ; then .\tTom\t\tTom|Ann\n"
+    (item,) = task("cbt_cn").items(write(tmp_path, "cbtest_CN_valid_2000ex.txt", text))
+    first, second = task("cbt_cn").requests(item, "")
+    assert first == LogLikelihood('"Go," he said (twice). He met mr.', " Tom; then.")
+    assert second == LogLikelihood(first.context, " Ann; then.")
+
+
+def test_cbt_cuts_what_comes_before_back_where_a_candidate_changes_it():
+    item = {"story": ["A"], "query": "he left 'XXXXX", "choices": ["'s", "it"], "answer": 1}
+    for request, end in zip(task("cbt_cn").requests(item, ""), (' "s', " 'it"), strict=True):
+        assert (request.context, request.continuation) == ("A he left", end)
 
 
 WSC = "The city councilmen refused the demonstrators a permit because [MASK]  feared violence. \n[MASK]\n" \
@@ -325,6 +385,29 @@ def test_coqa_carries_the_conversation_along(tmp_path):
              "additional_answers": {"0": [{"input_text": "a rain"}, {"input_text": "there"}]}}  # fmt: skip
     _, second = task("coqa").items(write(tmp_path, "coqa-dev-v1.0.json", json.dumps({"data": [story]})))
     assert second == {"context": "It rained.\nQ: What?\nA: rain\nQ: Where?\nA:", "answers": ["here", "there"]}
+
+
+def test_coqa_leaves_each_answer_out_in_turn():
+    row = task("coqa").score({"answers": ["rain", "rain", "much rain"]}, [" rain"])
+    assert row == {"exact": 1.0, "f1": 1.0}
+    row = task("coqa").score({"answers": ["rain", "snow", "hail"]}, [" rain"])
+    assert math.isclose(row["f1"], 2 / 3) and math.isclose(row["exact"], 2 / 3)
+
+
+def test_solved_questions_come_from_the_training_set_where_it_is_there(tmp_path):
+    files = write(tmp_path, "NQ-open.dev.jsonl", json.dumps({"question": "who?", "answer": ["me"]}))
+    assert task("natural_questions").load(files, pool=True) == task("natural_questions").load(files)
+    write(tmp_path, "NQ-open.train.jsonl", json.dumps({"question": "why", "answer": ["so"]}))
+    assert task("natural_questions").load(files, pool=True) == [{"context": "Q: why?\nA:", "answers": ["so"]}]
+
+
+def test_stories_are_those_of_both_papers_and_of_the_test_list(tmp_path):
+    for name in ("cnn", "dailymail"):
+        file = hashlib.sha1(f"http://{name}".encode()).hexdigest()
+        files = write(tmp_path, f"{name}/stories/{file}.story", f"{name}.\n\n@highlight\n\nx")
+    assert sorted(item["article"] for item in task("tldr").items(files)) == ["cnn.", "dailymail."]
+    write(tmp_path, "url_lists/all_test.txt", "http://dailymail\n")
+    assert [item["article"] for item in task("tldr").items(files)] == ["dailymail."]
 
 
 def test_bleu_and_rouge_are_their_libraries():

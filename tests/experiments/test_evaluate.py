@@ -107,7 +107,8 @@ def test_curves_of_nothing_measured_are_an_empty_picture(tmp_path):
         (["--tasks", "cbt_cn"], "holds no 'cbtest_CN_valid_2000ex.txt'"),
         (["--tasks", "lambada", "--stride", "200"], "stride: 200"),
         (["--tasks", "lambada", "--checkpoints"], "is a weights folder"),
-        (["--tasks", "lambada", "--out", "no/such/place.json"], "--out: 'no/such'"),
+        (["--tasks", "lambada", "--out", "no/such/place.json"], "--out: 'no/such/place.json'"),
+        (["--tasks", "lambada", "--out", "."], "--out: '.'"),
         (["--tasks", "lambada", "--limit", "0"], "--limit"),
         (["--tasks", "lambada", "--overlap", "no.json"], "no.json: no such file"),
     ],
@@ -116,6 +117,31 @@ def test_wrong_use_is_one_line(place, capsys, more, named):
     assert evaluate(place, *more) == 2
     error = capsys.readouterr().err
     assert named in error and "Traceback" not in error and error.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_what_was_measured_before_an_error_is_shown_and_written(place, capsys):
+    out = place / "scores.json"
+    assert evaluate(place, "--tasks", "winograd,cbt_cn", "--out", str(out)) == 2
+    shown = capsys.readouterr()
+    assert "accuracy, full" in shown.out and "holds no 'cbtest_CN" in shown.err.strip().splitlines()[-1]
+    assert [row["task"] for row in json.loads(out.read_text())["results"]] == ["winograd"] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('{"words": "a b"}', "line 2: 'text' is nothing: text is needed"),
+        ('{"text": 3}', "line 2: 'text' is 3: text is needed"),
+        ('{"text": "a', "line 2 is not a JSON object"),
+        ("[]", "line 2 is not a JSON object"),
+        ('{"text": "a \\ud800"}', "line 2 is not a JSON object"),
+    ],
+)
+def test_a_damaged_line_is_named(place, capsys, line, named):
+    (place / "lambada_test.jsonl").write_text(f'{{"text": "one two"}}\n{line}\n')
+    assert evaluate(place, "--tasks", "lambada") == 2
+    error = capsys.readouterr().err
+    assert named in error and "Traceback" not in error
 
 
 def test_shots_are_numbers_fit_or_a_sweep():

@@ -65,7 +65,7 @@ def generated(name: str, seed: int) -> list[Item]:
 
 
 def released(files: Files, name: str) -> list[Item]:
-    return files.jsonl(f"{name}.jsonl")
+    return files.jsonl(f"{name}.jsonl", fields={"context": str, "completion": str})
 
 
 def seeded(files: Files, name: str, seed: int) -> list[Item]:

@@ -13,6 +13,7 @@ from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row, Task
 
+FIELDS = {"sentence_good": str, "sentence_bad": str, "UID": str}
 FILES = ("BLiMP.zip", "blimp.zip", "BLiMP/data", "blimp/data", "blimp")
 
 
@@ -22,7 +23,8 @@ def items(files: Files, only: str | None = None) -> list[Item]:
         rows = [row for name in ([only] if only else SETS) for row in tfds_rows(f"blimp/{name}", "train")]
     else:
         parts = files.members(".jsonl", *FILES)
-        rows = [r for name, text in parts if only in (None, name[: -len(".jsonl")]) for r in parse_jsonl(text, name)]
+        kept = [(name, text) for name, text in parts if only in (None, name[: -len(".jsonl")])]
+        rows = [row for name, text in kept for row in parse_jsonl(text, name, FIELDS)]
     return [{"good": row["sentence_good"], "bad": row["sentence_bad"], "set": row["UID"]} for row in rows]
 
 

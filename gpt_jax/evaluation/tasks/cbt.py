@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.detokenize import PENN, detokenize
+from gpt_jax.evaluation.detokenize import JOINER, PENN, detokenize
 from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
@@ -34,15 +34,18 @@ def items(files: Files, kind: str) -> list[Item]:
 
 
 def requests(item: Item, shown: str) -> list[Request]:
-    before, _, _ = item["query"].partition(BLANK)
-    start = " ".join([*item["story"], before]).strip()
-    made: list[Request] = []
-    for choice in item["choices"]:
-        whole = detokenize(" ".join([*item["story"], item["query"].replace(BLANK, choice)]), PENN)
-        context = detokenize(start, PENN)
-        context = context if whole.startswith(context) else start[: len(context) - 1]
-        made.append(LogLikelihood(context, whole[len(context) :]))
-    return made
+    """One request for each candidate. What comes before is cut back by words where a candidate changes its end."""
+    context = running_text([*item["story"], item["query"].partition(BLANK)[0].strip()])
+    wholes = [running_text([*item["story"], item["query"].replace(BLANK, choice)]) for choice in item["choices"]]
+    while not all(whole.startswith(context) for whole in wholes):
+        context = context.rpartition(" ")[0]
+    return [LogLikelihood(context, whole[len(context) :]) for whole in wholes]
+
+
+def running_text(lines: list[str]) -> str:
+    """De-tokenised, with the Penn Treebank's brackets and quotes as they were printed."""
+    plain = " ".join(line for line in lines if line).replace("-LRB-", "(").replace("-RRB-", ")")
+    return detokenize(plain, PENN).replace(JOINER, "").replace("``", '"').replace("''", '"')
 
 
 def score(item: Item, answers: list[Answer]) -> Row:

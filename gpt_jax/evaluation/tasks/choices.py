@@ -41,7 +41,7 @@ def story_cloze(files: Files, year_part: str) -> list[Item]:
     """Story Cloze's .csv as distributed: id, four sentences, two endings, the right one's number from 1."""
     return [
         {"context": " ".join(row[1:5]), "choices": [f" {text}" for text in row[5:7]], "answer": int(row[7]) - 1}
-        for row in files.table(*(f"cloze_test_{year_part}__{y}.csv" for y in ("spring2016", "winter2018")))
+        for row in files.table(*(f"cloze_test_{year_part}__{y}*.csv" for y in ("spring2016", "winter2018")))
     ]
 
 
@@ -52,14 +52,14 @@ def story_cloze_dev(files: Files) -> list[Item]:
 def hellaswag(files: Files, split: str) -> list[Item]:
     return [
         {"context": row["ctx"], "choices": [f" {text}" for text in row["endings"]], "answer": int(row["label"])}
-        for row in files.jsonl(f"hellaswag_{split}.jsonl")
+        for row in files.jsonl(f"hellaswag_{split}.jsonl", fields={"ctx": str, "endings": list, "label": (int, str)})
     ]
 
 
 def arc(files: Files, split: str) -> list[Item]:
     """ARC's challenge set as distributed, .jsonl."""
     found = []
-    for row in files.jsonl(f"ARC-Challenge-{split}.jsonl"):
+    for row in files.jsonl(f"ARC-Challenge-{split}.jsonl", fields={"question": dict, "answerKey": str}):
         options = row["question"]["choices"]
         labels = [option["label"] for option in options]
         found.append({

@@ -23,6 +23,7 @@ toward towards under until up upon with within without and but or nor so yet if 
 unless than whether as am is are was were be been being do does did doing have has had having can could may might
 must shall should will would not never also just only very too then there here again once even still now ever
 """
+TEST = ("lambada_test.jsonl", "lambada_test_en.jsonl")
 STOP_WORDS = tuple(f" {word}" for word in FUNCTION_WORDS.split())
 
 
@@ -36,7 +37,7 @@ def items(files: Files) -> list[Item]:
     """OpenAI's text; without a folder, TFDS's, which is the original: lower case, and spaces around punctuation."""
     if files.root is None:
         return [as_item(row["passage"]) for row in tfds_rows("lambada", "test")]
-    return [as_item(row["text"]) for row in files.jsonl("lambada_test.jsonl", "lambada_test_en.jsonl")]
+    return [as_item(row["text"]) for row in files.jsonl(*TEST, fields={"text": str})]
 
 
 def pool(files: Files) -> list[Item]:
@@ -44,7 +45,7 @@ def pool(files: Files) -> list[Item]:
     names = ("lambada_development.jsonl", "lambada_validation.jsonl")
     if not files.has(*names):
         return items(files)
-    return [as_item(row["text"]) for row in files.jsonl(*names)]
+    return [as_item(row["text"]) for row in files.jsonl(*names, fields={"text": str})]
 
 
 def blank(item: Item) -> str:

@@ -22,7 +22,7 @@ TEST_CHARACTERS = 5_000_000  # the last of 100 million: the usual test part of e
 
 def document(lines: list[str], style: Style) -> Item:
     """Some lines of a tokenised corpus as one text, with the words it stands for."""
-    text = "\n".join(detokenize(line, style) for line in lines)
+    text = "".join(f"{detokenize(line, style)}\n" for line in lines)
     return {"text": text, "units": sum(len(line.split()) + 1 for line in lines)}
 
 
@@ -46,8 +46,8 @@ def billion_words(files: Files) -> list[Item]:
 
 
 def last_part(files: Files, name: str, encoding: str) -> list[Item]:
-    text = files.members("", f"{name}.zip") if files.has(f"{name}.zip") else iter([(name, files.text(name))])
-    content = next(text)[1].encode()[-TEST_CHARACTERS:].decode(errors="ignore")
+    text = next(files.members(name, f"{name}.zip"))[1] if files.has(f"{name}.zip") else files.text(name)
+    content = text.encode()[-TEST_CHARACTERS:].decode(errors="ignore")
     return [{"text": content, "units": len(content.encode(encoding))}]
 
 
@@ -75,11 +75,15 @@ def characters(name: str, unit: str, encoding: str) -> Task:
 
 
 TASKS = (
-    words("wikitext2", "WikiText-2, test", partial(wikitext, names=("wikitext2.test.txt", "wiki.test.tokens"))),
+    words(
+        "wikitext2",
+        "WikiText-2, test",
+        partial(wikitext, names=("wikitext2.test.txt", "wikitext-2/wiki.test.tokens", "wiki.test.tokens")),
+    ),
     words(
         "wikitext2_valid",
         "WikiText-2, validation",
-        partial(wikitext, names=("wikitext2.valid.txt", "wiki.valid.tokens")),
+        partial(wikitext, names=("wikitext2.valid.txt", "wikitext-2/wiki.valid.tokens", "wiki.valid.tokens")),
     ),
     words("wikitext103", "WikiText-103, test", partial(wikitext, names=("wikitext-103/wiki.test.tokens",))),
     words("ptb", "Penn Treebank, test", penn),

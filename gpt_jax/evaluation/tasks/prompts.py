@@ -7,6 +7,7 @@ import re
 import string
 from collections import Counter
 from functools import partial
+from hashlib import sha1
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from gpt_jax.evaluation.metrics import Columns, Metric, mean
 from gpt_jax.evaluation.requests import Answer, Generate, Request, written
 from gpt_jax.evaluation.task import Item, Row, Task
 
+TEST_URLS = "all_test.txt"
 ARTICLE_WORDS = 500  # of an article: what leaves room for 100 tokens in a context of 1,024; the paper does not say
 EXTRA = "pip install 'gpt-jax[eval]'"
 
@@ -26,9 +28,15 @@ def first_sentences(text: str, count: int) -> str:
 
 
 def stories(files: Files) -> list[Item]:
-    """CNN and Daily Mail articles as distributed: `.story` files, the summary after @highlight."""
+    """CNN and Daily Mail articles as distributed: `.story` files, the summary after @highlight.
+
+    The test set is those named by the SHA-1 of a line of `all_test.txt` (its addresses); without that list, all.
+    """
+    listed = {sha1(url.encode()).hexdigest() for url in files.lines(TEST_URLS)} if files.has(TEST_URLS) else None
     found = []
-    for _, text in files.members(".story", "stories", "cnn_dailymail.zip"):
+    for name, text in files.members(".story", "stories", "cnn_dailymail.zip"):
+        if listed is not None and name.removesuffix(".story") not in listed:
+            continue
         article, *highlights = [" ".join(part.split()) for part in text.split("@highlight")]
         found.append({"article": " ".join(article.split(" ")[:ARTICLE_WORDS]), "summary": "\n".join(highlights)})
     return found
@@ -84,10 +92,19 @@ def corpus_bleu(columns: Columns) -> float:
     return BLEU.compute_bleu(correct, total, sums["system"], sums["reference"], smooth_method="exp").score
 
 
-def open_questions(files: Files) -> list[Item]:
+def open_questions(files: Files, part: str = "dev") -> list[Item]:
     """Natural Questions without their documents: {"question": ..., "answer": [...]} a line."""
-    rows = files.jsonl("NQ-open.dev.jsonl", "nq-open.dev.jsonl")
-    return [{"context": f"Q: {row['question']}?\nA:", "answers": row["answer"]} for row in rows]
+    rows = files.jsonl(*open_names(part), fields={"question": str, "answer": list})
+    return [{"context": f"Q: {row['question'].rstrip(' ?')}?\nA:", "answers": row["answer"]} for row in rows]
+
+
+def open_names(part: str) -> tuple[str, str]:
+    return f"NQ-open.{part}.jsonl", f"nq-open.{part}.jsonl"
+
+
+def solved_questions(files: Files) -> list[Item]:
+    """The training questions; the other development questions where those are not there."""
+    return open_questions(files, "train" if files.has(*open_names("train")) else "dev")
 
 
 def conversations(files: Files) -> list[Item]:
@@ -128,6 +145,14 @@ def overlap(said: str, right: str) -> float:
     return 2 * common / (len(ours) + len(theirs))
 
 
+def compare_turn(item: Item, answers: list[Answer]) -> Row:
+    """As CoQA's script: each person's answer is left out in turn, and the best against the others averaged."""
+    right = item["answers"]
+    kept = [right[:n] + right[n + 1 :] for n in range(len(right))] if len(right) > 1 else [right]
+    rows = [compare({"answers": others}, answers) for others in kept]
+    return {name: float(np.mean([row[name] for row in rows])) for name in ("exact", "f1")}
+
+
 def compare(item: Item, answers: list[Answer]) -> Row:
     said = written(answers[0])
     return {
@@ -155,6 +180,7 @@ TASKS = (
     Task(
         "natural_questions", "questions, no document", "GPT-2, section 3.8", open_questions, reply, compare,
         (EXACT, F1), example=lambda item: f"{item['context']} {item['answers'][0]}", delimiter="\n\n",
+        pool=solved_questions,
     ),
-    Task("coqa", "questions about a story", "GPT-2, section 3.5", conversations, reply, compare, (F1, EXACT)),
+    Task("coqa", "questions about a story", "GPT-2, section 3.5", conversations, reply, compare_turn, (F1, EXACT)),
 )  # fmt: skip

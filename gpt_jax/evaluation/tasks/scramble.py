@@ -43,7 +43,7 @@ def words(files: Files, name: str) -> list[str]:
     if files.has(FREQUENT):
         listed = [line.split("\t")[0] for line in files.lines(FREQUENT)]
     else:
-        listed = [row["completion"].strip() for row in files.jsonl(f"{name}.jsonl")]
+        listed = [row["completion"].strip() for row in released(files, name)]
     return [word for word in listed if shortest <= len(word) <= LONGEST][:COUNT]
 
 
@@ -53,7 +53,7 @@ def generated(files: Files, name: str, seed: int) -> list[Item]:
 
 
 def released(files: Files, name: str) -> list[Item]:
-    return files.jsonl(f"{name}.jsonl")
+    return files.jsonl(f"{name}.jsonl", fields={"context": str, "completion": str})
 
 
 TASKS = tuple(
