@@ -190,7 +190,8 @@ def sample(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Reports on an experiment by name, or on all that a folder holds."""
+    """Reports on an experiment by name, or on all that a folder holds, fine-tuned tasks too."""
+    from experiments import finetuning_commands
     from experiments.results import experiment_folders
 
     target = arguments.target
@@ -203,7 +204,10 @@ def report(arguments: argparse.Namespace) -> int:
     else:
         raise unknown("experiment or folder", target, experiments.names())
     for name, folder in folders.items():
-        print_report(experiments.load(name), folder)
+        if name == finetuning_commands.NAME:
+            finetuning_commands.print_means(folder)
+        else:
+            print_report(experiments.load(name), folder)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from experiments.commands import existing, parse_overrides, resume_command, writ
 from gpt_jax.config import FinetuningConfig, RunConfig, TrainingConfig, override
 from gpt_jax.errors import InputError, TrainingDiverged
 
+OVER_SEEDS = "seeds: mean ± sd [95 %]"
+# What figures are of: a split, a pair's gap, or a baseline.
+SPLITS = ("train/", "validation/", "test/", "ood", "gap/", "relative_gap/", "detection/", "majority/", "bag_of_words/")
 NAME = "finetune"  # stands for an experiment in DIR/finetune/TASK/seed-N
 
 
@@ -44,7 +47,7 @@ def finetune(arguments: argparse.Namespace) -> int:
             except TrainingDiverged as error:
                 print(f"failed: seed {seed}: {error}", file=sys.stderr)
     if len(results) > 1:
-        Screen(console).table(f"{len(results)} seeds: mean ± sd", over_seeds([r["metrics"] for r in results.values()]))
+        Screen(console).table(f"{len(results)} {OVER_SEEDS}", over_seeds([r["metrics"] for r in results.values()]))
     return 0 if len(results) == len(configs) else 1
 
 
@@ -70,16 +73,34 @@ def arm(task: str) -> str:
     return Path(task).resolve().name or "task"
 
 
-def over_seeds(metrics: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Mean and standard deviation of each split's figures."""
-    from experiments.statistics import mean_and_sd
+def print_means(folder: Path) -> None:
+    """Prints, for each task fine-tuned on in `folder` (DIR/finetune), its figures over the seeds."""
+    from rich.console import Console
+
+    from experiments.results import read_result
+    from experiments.screen import Screen
+
+    screen = Screen(Console())
+    for task in sorted({path.parent.parent for path in folder.glob("*/seed-*/result.json")}):
+        results = [read_result(path) for path in sorted(task.glob("seed-*/result.json"))]
+        good = [result.metrics for result in results if not result.metrics.get("diverged")]
+        lost = f", {len(results) - len(good)} diverged" if len(good) < len(results) else ""
+        screen.table(f"{task.name}: {len(results)} {OVER_SEEDS}{lost}", over_seeds(good) if good else {})
+
+
+def over_seeds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Mean and standard deviation of each split's figures, and Student's 95 % interval of the mean."""
+    from experiments.statistics import mean_and_sd, t_interval
 
     shown = {}
     for key in metrics[0]:
         values = [m[key] for m in metrics if isinstance(m.get(key), int | float)]
-        if key.startswith(("train/", "validation/", "test/", "majority/", "bag_of_words/")) and values:
+        if key.startswith(SPLITS) and values:
             mean, sd = mean_and_sd(values)
-            shown[key] = f"{mean:.4f} ± {sd:.4f}"
+            shown[key] = f"{mean:.4f}"
+            if len(values) > 1:
+                _, low, high = t_interval(values)
+                shown[key] += f" ± {sd:.4f}  [{low:.4f}, {high:.4f}]"
     return shown
 
 

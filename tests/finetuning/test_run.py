@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments import grammar, runner
 from experiments.cli import main
@@ -135,6 +136,22 @@ def test_a_run_asked_to_stop_says_that_it_starts_again_and_leaves_no_result(fini
         runner.run(config, tmp_path / "run", identity, should_stop=lambda: len(asked.append(0) or asked) == 3)
     assert not (tmp_path / "run" / "result.json").exists()
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_report_gives_the_mean_over_seeds_with_its_interval(finished, tmp_path, capsys):
+    scores = (0.5, 0.75, 0.7)
+    for seed, accuracy in enumerate(scores):
+        folder = tmp_path / "finetune" / "grammar" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        one = result(finished)
+        one["metrics"]["test/accuracy"] = accuracy
+        (folder / "result.json").write_text(json.dumps({**one, "seed": seed}))
+    assert command("report", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "grammar: 3 seeds" in out
+    words = next(line for line in out.splitlines() if line.split()[:1] == ["test/accuracy"]).split()
+    low, high = stats.t.interval(0.95, 2, np.mean(scores), stats.sem(scores))
+    assert words[1:] == ["0.6500", "±", f"{np.std(scores, ddof=1):.4f}", f"[{low:.4f},", f"{high:.4f}]"]
 
 
 def test_classify_gives_labels_with_the_probabilities_of_the_classifier(finished, capsys):
