@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": Scale({**SMOKE, "model.n_layer": LAYERS}, arms=("layers3", ALL, "scratch", "head")),
         "cpu": Scale(
-            {**CPU, "finetuning.examples": 500}, seeds=tuple(range(8)),
+            {**CPU, "finetuning.examples": 500}, seeds=tuple(range(5)),
             arms=(*(f"layers{n}" for n in range(LAYERS)), ALL, "scratch", "scratch-long", "head", "head-fast", "top2"),
         ),
         # GPT-1's own weights and rate; the first five blocks, and all twelve. Not run by us.
