@@ -96,7 +96,7 @@ class SelfAttention(nn.Module):
     ) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
         heads = (c.n_head, c.head_width)
-        qkv_BT3HD = Linear(c, (3, *heads), axes=PARAMETERS["qkv/kernel"], name="qkv")(x_BTM)
+        qkv_BT3HD = Linear(c, (3, *heads), axes=PARAMETERS["qkv/kernel"], regather=True, name="qkv")(x_BTM)
         q_BTHD, k_BTHD, v_BTHD = jnp.moveaxis(qkv_BT3HD, 2, 0)
         if cache is None or cache.fresh:
             dropping = c.attention_dropout > 0 and not deterministic

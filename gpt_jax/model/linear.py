@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.parallel.sharding import constrain
+from gpt_jax.parallel.sharding import constrain, splits_stream, together
 
 Axes = tuple[str | None, ...]
 PRODUCT = "product"  # what remat="dots" keeps
@@ -43,8 +43,10 @@ def contract(
     return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=out)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def matmul(x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes = ()) -> jax.Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def matmul(
+    x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes = (), regather: bool = False
+) -> jax.Array:
     """Sums over the last `inputs` axes of `x` and the first of `w`: `(..., outputs)` in x's dtype.
 
     Forward and backward, operands are rounded to `dtype` and sums are float32. (JAX's own transpose of such a
@@ -52,12 +54,24 @@ def matmul(x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes
 
     Over a mesh, `axes` are w's logical ones, and those of `x` and of the result follow from them. What only storage
     splits, a parameter's "embed" and an activation's "width", is gathered for a product, after rounding; each result
-    is summed straight into its split form.
+    is summed straight into its split form. Where the stream is split, a product's weight gradient is finished before
+    its input's gradient is used, and with `regather` x is gathered for it anew: the gathered x of a recomputed block's
+    first product would otherwise live through all of the block's backward pass.
     """
     x_axes, y_axes = _activations(axes, inputs)
     out, contracted = x.dtype, range(x.ndim - inputs, x.ndim)
-    x, w = constrain(x.astype(dtype), *_whole(x_axes)), constrain(w.astype(dtype), *_whole(axes))
+    x, w = constrain(x.astype(dtype), *_whole(x_axes)), constrain(_rounded(w, dtype, axes), *_whole(axes))
     return constrain(contract(x, w, contracted, range(inputs), dtype, out), *y_axes)
+
+
+def _rounded(w: jax.Array, dtype: jnp.dtype, axes: Axes) -> jax.Array:
+    """`w` as `dtype`, split as it is stored. Where the stream is split, w's bits pass a barrier: the TPU compiler else
+    rounds the whole stack of layers before the loop over them, even past a barrier on floats, and keeps that copy."""
+    if w.dtype == dtype or not splits_stream():
+        return w.astype(dtype)
+    (bits,) = together(jax.lax.bitcast_convert_type(w, jnp.dtype(f"uint{8 * w.dtype.itemsize}")))
+    # Without the constraint, the rounding would be laid out as its result is, and the gather would move float32.
+    return constrain(jax.lax.bitcast_convert_type(bits, w.dtype).astype(dtype), *axes)
 
 
 def _whole(axes: Axes) -> Axes:
@@ -71,18 +85,20 @@ def _activations(axes: Axes, inputs: int) -> tuple[Axes, Axes]:
     return (x_axes, stream if axes[-1:] == ("embed",) else ("batch", None, *axes[inputs:])) if axes else ((), ())
 
 
-def _matmul_forward(x, w, inputs, dtype, axes):
-    return matmul(x, w, inputs, dtype, axes), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
+def _matmul_forward(x, w, inputs, dtype, axes, regather):
+    return matmul(x, w, inputs, dtype, axes, regather), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
 
 
-def _matmul_backward(inputs, dtype, axes, saved, g):
+def _matmul_backward(inputs, dtype, axes, regather, saved, g):
     x, w, like = saved
     batch = x.ndim - inputs
     x_axes, y_axes = _activations(axes, inputs)
-    g, w_whole = constrain(g.astype(dtype), *_whole(y_axes)), constrain(w.astype(dtype), *_whole(axes))
+    if regather:
+        x, g = together(constrain(x, *x_axes), g)
+    g, w_whole = constrain(g.astype(dtype), *_whole(y_axes)), constrain(_rounded(w, dtype, axes), *_whole(axes))
     dx = constrain(contract(g, w_whole, range(batch, g.ndim), range(inputs, w.ndim), dtype, like.dtype), *x_axes)
     dw = contract(constrain(x, *_whole(x_axes)), g, range(batch), range(batch), dtype)
-    return dx, constrain(dw.astype(w.dtype), *axes)
+    return together(dx, constrain(dw.astype(w.dtype), *axes))
 
 
 matmul.defvjp(_matmul_forward, _matmul_backward)
@@ -97,7 +113,7 @@ class Linear(nn.Module):
     """`(..., *inputs)` -> `(..., *features)`: contracts the last `inputs` axes with the kernel's first.
 
     The product has operands in config.matmul_dtype, the result is in config.compute_dtype; the parameters are held
-    in config.param_dtype. `axes` are the kernel's logical ones, for a mesh.
+    in config.param_dtype. `axes` are the kernel's logical ones, for a mesh; `regather` is `matmul`'s.
     """
 
     config: ModelConfig
@@ -105,6 +121,7 @@ class Linear(nn.Module):
     inputs: int = 1
     residual: bool = False
     axes: Axes = ()
+    regather: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -115,5 +132,5 @@ class Linear(nn.Module):
         )
         bias: jax.Array = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
         dtype = jnp.dtype(c.compute_dtype)
-        y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes)
+        y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes, self.regather)
         return checkpoint_name(y, PRODUCT) + bias.astype(dtype)

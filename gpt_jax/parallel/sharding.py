@@ -70,6 +70,19 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return x if mesh is None or not axes else jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh))
 
 
+def splits_stream() -> bool:
+    """Whether the mesh in use splits the stream between blocks over `tensor`, so that products gather it."""
+    mesh = mesh_in_use()
+    return mesh is not None and mesh.shape.get("tensor", 1) > 1
+
+
+def together(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """`arrays`, of which a compiled program uses none before it has all: an order for the compiler's scheduler, which
+    otherwise puts weight gradients off for as long as memory lasts, and keeps what they read. Where no mesh splits the
+    stream, as they are: there the compiler's own order peaks lower."""
+    return jax.lax.optimization_barrier(arrays) if splits_stream() else arrays
+
+
 def per_device(function: Callable[..., jax.Array], axes: Sequence[str | None]) -> Callable[..., jax.Array]:
     """`function` of arrays that all have these logical `axes`, on each device's part of them: for kernels, which the
     partitioner cannot see into. Outside a mesh, `function` itself."""

@@ -24,7 +24,7 @@ def predicted(config: RunConfig, data: int, fsdp: int, tensor: int) -> dict[str,
     local = plan.micro_batch // (data * fsdp)  # sequences
     stream = local * model.context_length * model.d_model * (2 if model.compute_dtype == "bfloat16" else 4)
     full = model.remat == "full"
-    gathers, scatters = (6, 5) if full else (4, 4)  # of the stream, for a block
+    gathers, scatters = (7, 5) if full else (4, 4)  # of the stream, for a block
     chunk = chunk_of(model, plan.micro_batch, model.context_length, data * fsdp * tensor)
     chunks = -(-model.context_length // chunk)
     return {

@@ -3,13 +3,16 @@
 import dataclasses
 import importlib.util
 import json
+import re
 
 import pytest
 
 from experiments.cli import main
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.ahead import CHIPS, compile_ahead, parse_mesh
+from gpt_jax.parallel.ahead import CHIPS, _topology, compile_ahead, parse_mesh
+from gpt_jax.parallel.mesh import make_mesh
+from gpt_jax.parallel.step import lower_step
 from tests.parallel.eight_devices import MODELS, run_config
 
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
@@ -42,6 +45,20 @@ def test_a_config_compiles_for_a_tpu_slice_and_the_report_adds_up():
     assert gathered > 2 * 2 * layers / 2 * 3 / 4
     assert report.attention == "Dense() by splash, Banded(window=3) by splash"
     assert report.step_seconds >= report.compute_seconds > 0 and 0 < report.utilisation <= 0.75
+
+
+@pytest.mark.slow
+@needs_libtpu
+def test_no_copy_of_every_layer_s_weights_is_kept_in_the_products_type():
+    """The compiler would round the stacked weights before the loops, and gather what is not rounded in float32."""
+    config = dataclasses.replace(override(wide(), {"model.n_layer": 6}), mesh=parse_mesh("fsdp=2,tensor=2"))
+    mesh = make_mesh(config.mesh, _topology("v5e:2x2", 1))
+    module = lower_step(config, mesh, 1, 8).compile().as_text() or ""
+    weights = {"128,3,2,64", "2,64,128", "128,512", "512,128"}  # of 256 and 4 heads of 64, over 2 x 2
+    stacked = {dimensions for kind, dimensions in re.findall(r"= (\w+)\[3,([\d,]+)\]", module) if kind == "bf16"}
+    assert "f32[3,128,512]" in module and not weights & stacked
+    gathered = re.findall(r"= (\w+)\[(?:1,)?(256,3,2,64|2,64,256|256,512|512,256)\]\S* all-gather\(", module)
+    assert gathered and {kind for kind, _ in gathered} == {"bf16"}
 
 
 @pytest.mark.slow
