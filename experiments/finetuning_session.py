@@ -32,7 +32,7 @@ from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.scores import score
 from gpt_jax.finetuning import classifier
 from gpt_jax.finetuning.classifier import Classifier
-from gpt_jax.finetuning.fit import drawn, fit, labels_of, validate
+from gpt_jax.finetuning.fit import drawn, fit, labels_of, validated
 from gpt_jax.model.baselines import BagOfWords, majority
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.training.metrics import MetricsLog
@@ -168,15 +168,16 @@ def measure(model: Classifier, config: RunConfig, materials: Materials, folder: 
     metrics: Metrics = {}
     lines, probabilities = [], {}
     for split, examples in splits.items():
-        for name, value in validate(model, model.encode(examples)).items():
+        figures, found = validated(model, model.encode(examples))
+        for name, value in figures.items():
             metrics[f"{split}/{name}"] = _finite(value)
         labelled = [example for example in examples if example.label is not None]
         if labelled and split != "train":
             baselines = {"majority": majority(task, train, labelled), "bag_of_words": words.predict(labelled)}
-            for name, found in baselines.items():
-                metrics[f"{name}/{split}/{task.metric}"] = _finite(_score(task, found, labelled))
+            for name, theirs in baselines.items():
+                metrics[f"{name}/{split}/{task.metric}"] = _finite(_score(task, theirs, labelled))
         if examples and split != "train":
-            probabilities[split] = found = model.predict(examples)
+            probabilities[split] = found
             lines += [prediction(task, split, e, row) for e, row in zip(examples, found, strict=True)]
             if labelled:
                 _picture(task, examples, found, folder / f"{split}.png")

@@ -127,16 +127,20 @@ def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
 
 def validate(classifier: Classifier, encoded: Encoded) -> Metrics:
     """The "loss" (nats) and the task's metric, over the encoded examples that have a label; NaN without any."""
+    return validated(classifier, encoded)[0]
+
+
+def validated(classifier: Classifier, encoded: Encoded) -> tuple[Metrics, np.ndarray]:
+    """What `validate` gives, and the predictions that it is of, as `Classifier.predict`'s."""
     from gpt_jax.evaluation.scores import score
 
     task = classifier.task
     found, loss = classifier.evaluate(encoded)
     labelled_N = np.isfinite(encoded.labels_N) if task.regression else encoded.labels_N >= 0
     if not labelled_N.any():
-        return {"loss": math.nan, task.metric: math.nan}
-    return {
-        "loss": loss, task.metric: float(score(task.metric, labels_of(found)[labelled_N], encoded.labels_N[labelled_N]))
-    }  # fmt: skip
+        return {"loss": math.nan, task.metric: math.nan}, found
+    value = score(task.metric, labels_of(found)[labelled_N], encoded.labels_N[labelled_N])
+    return {"loss": loss, task.metric: float(value)}, found
 
 
 def labels_of(found: np.ndarray) -> np.ndarray:
