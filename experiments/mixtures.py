@@ -16,6 +16,7 @@ own tokenizer, so that bits per byte of one are on its own text, and compare onl
 """
 
 import configs
+from experiments.books import SMOKE
 from experiments.experiment import Comparison, Experiment, Scale
 from gpt_jax.config import override
 
@@ -28,14 +29,6 @@ BASE = override(configs.get("quickstart"), {
     "training.evaluate_every_tokens": STEPS * BATCH // 4, "training.checkpoint_every_tokens": STEPS * BATCH // 4,
     "training.sample_every_tokens": STEPS * BATCH,
 })  # fmt: skip
-
-SMOKE = {
-    "model.vocab_size": 512, "model.context_length": 64, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
-    "training.batch_tokens": 1024, "training.train_tokens": 8 * 1024, "training.evaluation_tokens": 4096,
-    "training.evaluate_every_tokens": 4 * 1024, "training.checkpoint_every_tokens": 4 * 1024,
-    "training.sample_every_tokens": 8 * 1024, "training.sample_tokens": 16,
-    "data.source": "shakespeare", "data.validation_fraction": 0.1,
-}  # fmt: skip
 
 
 def part(divisor: int):
