@@ -18,8 +18,10 @@ word, as it is a symbol to the paper's models: `JUMP` for I_JUMP, `LEFT` for I_T
 
 The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included, but that one of two
 OOD operands has all D digits. Two numbers that are held out are so in either order, added and subtracted. They are
-written `000098+000045=+0000143`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of
-that context is a line, each digit has its place, and all places are trained on (what stands there is not).
+written `000098+000045=+3410000`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of
+that context is a line, each digit has its place, and all places are trained on (what stands there is not). An answer
+is written from its last digit to its first, so that each digit needs only what is before it: Lee et al. 2024, section
+3 (arXiv 2307.03381), where a small model learns sums far sooner so.
 """
 
 from __future__ import annotations
@@ -128,8 +130,13 @@ def _draws(digits: str, count: int) -> list[tuple[tuple[str, str], Item]]:
             text, value = question(f"{digits}_digit_{operation}", rng)
             a, word, b = text.split()
             sign = {"plus": "+", "minus": "-"}[word]
-            found[text] = (a, b), {"context": f"{int(a):06}{sign}{int(b):06}=", "completion": f"{value:+08}"}
+            found[text] = (a, b), {"context": f"{int(a):06}{sign}{int(b):06}=", "completion": _reversed(value)}
     return list(found.values())
+
+
+def _reversed(value: int) -> str:
+    """The sign, and seven digits from the last to the first."""
+    return ("+" if value >= 0 else "-") + f"{abs(value):07}"[::-1]
 
 
 def training_text(name: str, data_dir: Path | None) -> Source:

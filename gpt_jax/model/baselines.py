@@ -10,6 +10,7 @@ the units of each; d_model = 512 and n_layer = 1 are the paper's 2,048.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.linear import Linear, contract, kernel_initializer, matmul_dtype
+from gpt_jax.model.linear import Linear, contract, kernel_initializer, matmul, matmul_dtype
 
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, Task
@@ -49,9 +50,9 @@ class LSTMLayer(nn.Module):
     """One layer of LSTM (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
 
     `i, f, o = sigmoid(.), g = tanh(.)` of `x W + h R + b`; `c = f c + i g`; `h = o tanh(c)`. The forget gate's bias
-    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. The recurrence is float32 whatever
-    config.matmul_dtype is: few rows gain nothing by less. The output is projected to the model width, which the tied
-    output matrix needs.
+    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. Products are of config.matmul_dtype, the
+    recurrent one too, which is bound by reading R at every step; the state and all else are float32. The output is
+    projected to the model width, which the tied output matrix needs.
     """
 
     config: ModelConfig
@@ -68,29 +69,32 @@ class LSTMLayer(nn.Module):
         )  # fmt: skip
         forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
         gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U)
-        out_TBU, carry = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T)
+        out_TBU, carry = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
         out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)
         return Linear(c, (c.d_model,), name="output")(out_BTU), carry
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
 def recurrence(
-    gates_TB4U: jax.Array, recurrent_U4U: jax.Array, carry: State, real_TB: jax.Array
+    gates_TB4U: jax.Array, recurrent_U4U: jax.Array, carry: State, real_TB: jax.Array, dtype: jnp.dtype
 ) -> tuple[jax.Array, State]:  # fmt: skip
     """The outputs h `(T, B, U)` and the last (c, h), from what the input adds to the gates i, f, o, g.
+
+    Operands of products, forward and backward, are rounded to `dtype`; sums are float32.
 
     The gradient of the recurrent matrix is one product over all steps, formed after the backward scan: inside it, the
     matrix's gradient would be read and written at every step.
     """
-    return _scan(gates_TB4U, recurrent_U4U, carry, real_TB)[0]
+    return _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype)[0]
 
 
-def _scan(gates_TB4U, recurrent_U4U, carry, real_TB):
+def _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype):
     """(`recurrence`'s results, the h that each step starts from)."""
+    recurrent_U4U = recurrent_U4U.astype(dtype)  # once, not at every step
 
     def step(carry, x):
         (c_BU, h_BU), (gates_B4U, real_B) = carry, x
-        gates_B4U = gates_B4U + contract(h_BU, recurrent_U4U, range(1, 2), range(1), jnp.dtype(jnp.float32))
+        gates_B4U = gates_B4U + matmul(h_BU, recurrent_U4U, 1, dtype)
         i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
         new_BU = jax.nn.sigmoid(f_BU) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
         out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
@@ -101,16 +105,16 @@ def _scan(gates_TB4U, recurrent_U4U, carry, real_TB):
     return (out_TBU, carry), before_TBU
 
 
-def _recurrence_forward(gates_TB4U, recurrent_U4U, carry, real_TB):
-    run = lambda gates_TB4U, carry: _scan(gates_TB4U, recurrent_U4U, carry, real_TB)  # noqa: E731
+def _recurrence_forward(gates_TB4U, recurrent_U4U, carry, real_TB, dtype):
+    run = lambda gates_TB4U, carry: _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype)  # noqa: E731
     results, pull_back, before_TBU = jax.vjp(run, gates_TB4U, carry, has_aux=True)
     return results, (pull_back, before_TBU)
 
 
-def _recurrence_backward(saved, g):
+def _recurrence_backward(dtype, saved, g):
     pull_back, before_TBU = saved
     dgates_TB4U, dcarry = pull_back(g)
-    return dgates_TB4U, jnp.einsum("tbu,tbkv->ukv", before_TBU, dgates_TB4U), dcarry, None
+    return dgates_TB4U, contract(before_TBU, dgates_TB4U, range(2), range(2), dtype), dcarry, None
 
 
 recurrence.defvjp(_recurrence_forward, _recurrence_backward)

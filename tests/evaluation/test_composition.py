@@ -149,7 +149,8 @@ def test_sums_are_right_and_of_the_digits_they_say(few):
         digits, signs = [], set()
         for item in items:
             (a, b), sign = operands(item)
-            assert int(item["completion"]) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
+            written = item["completion"]
+            assert int(written[0] + written[:0:-1]) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
             assert len(item["context"] + item["completion"] + "\n") == WIDTH
             digits.append(max(len(a), len(b)))
             signs.add(sign)
