@@ -24,7 +24,7 @@ from gpt_jax.model.layers_layout import unstack_layers
 
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8192, 2048  # rows x padded length of one forward pass; on a CPU, what caches hold
 CACHE_BYTES = 1 << 30  # of keys and values at once
-LOGIT_BYTES = 1 << 27  # of logits at once
+LOGIT_BYTES, CPU_LOGIT_BYTES = 1 << 27, 1 << 23  # of logits at once
 SHARED = 16  # tokens: a shorter common beginning is not worth a pass of its own
 Progress = Callable[[int, int], None]  # (tokens done, tokens in all)
 
@@ -196,7 +196,8 @@ def _forward(model: TextModel, tokens_BT, cache, groups_B, at, ids, banned, keep
     pad = lambda values, dtype: np.pad(np.asarray(values, dtype), (0, size - len(values)))  # noqa: E731
     if banned is not None:
         banned = banned[0], pad(banned[1], bool)
-    chunk = _power_of_two(max(1, LOGIT_BYTES // (4 * model.config.vocab_size)) + 1) // 2
+    most = CPU_LOGIT_BYTES if jax.default_backend() == "cpu" else LOGIT_BYTES
+    chunk = _power_of_two(max(1, most // (4 * model.config.vocab_size)) + 1) // 2
     out, cache = _pass(
         model.config, min(chunk, size), keep,
         model.params, tokens_BT, cache, groups_B, pad(at, np.int32), pad(ids, np.int32), banned,
@@ -219,13 +220,18 @@ def _pass(
     def read(part):
         hidden_CM, target_C, first_C = part
         logits_CV = gpt.apply({"params": params}, hidden_CM[None], head_VM, method="logits")[0]
-        log_prob_CV = jax.nn.log_softmax(logits_CV)
-        log_prob_C = jnp.take_along_axis(log_prob_CV, target_C[:, None], axis=1)[:, 0]
-        top_C = logits_CV.argmax(axis=-1) == target_C
+        of_target_C1 = jnp.take_along_axis(logits_CV, target_C[:, None], axis=1)
+        log_prob_C = (of_target_C1 - jax.nn.logsumexp(logits_CV, axis=-1, keepdims=True))[:, 0]
+        # The target is argmax's choice if none before it is as likely and none after it likelier; XLA's argmax on a CPU
+        # takes longer than all else here.
+        before_CV = jnp.arange(logits_CV.shape[1]) < target_C[:, None]
+        ahead_CV = jnp.where(before_CV, logits_CV >= of_target_C1, logits_CV > of_target_C1)
+        top_C = ~ahead_CV.any(axis=-1)
         if first_C is None:
             return log_prob_C, top_C, top_C
-        allowed_CV = jnp.where(first_C[:, None] & banned[0], -jnp.inf, logits_CV)
-        return log_prob_C, top_C, allowed_CV.argmax(axis=-1) == target_C
+        banned_CV = first_C[:, None] & banned[0]
+        allowed_C = ~(ahead_CV & ~banned_CV).any(axis=-1) & ~(first_C & banned[0][target_C])
+        return log_prob_C, top_C, allowed_C
 
     split = lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:])  # noqa: E731
     parts = jax.tree.map(split, (hidden_NM, targets_N, None if banned is None else banned[1]))

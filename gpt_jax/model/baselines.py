@@ -50,9 +50,9 @@ class LSTMLayer(nn.Module):
     """One layer of LSTM (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000).
 
     `i, f, o = sigmoid(.), g = tanh(.)` of `x W + h R + b`; `c = f c + i g`; `h = o tanh(c)`. The forget gate's bias
-    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. Products are of config.matmul_dtype, the
-    recurrent one too, which is bound by reading R at every step; the state and all else are float32. The output is
-    projected to the model width, which the tied output matrix needs.
+    starts at 1 (Jozefowicz et al. 2015), weights as config.initialization says. Operands of products have
+    config.matmul_dtype, in the recurrence too, which is bound by reading R at every step; the state and all else there
+    are float32. The output is projected to the model width, which the tied output matrix needs.
     """
 
     config: ModelConfig

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,6 +74,14 @@ def test_forbidden_words_leave_the_likeliest_of_the_rest():
     assert not ask(first, first).greedy_allowed and not ask(third, first).greedy_allowed
     both = score(model, [Scored((*context, second), 20, (first,)), Scored((*context, third), 20, (first, second))])
     assert [a.greedy_allowed for a in both] == [True, True]
+
+
+def test_of_equally_likely_tokens_the_first_is_the_greedy_one():
+    model = text_model()
+    flat = dataclasses.replace(model, params={**model.params, "wte": jnp.zeros_like(model.params["wte"])})
+    ask = lambda token, *forbidden: score(flat, [Scored((1, 2, token), 2, forbidden)])[0]  # noqa: E731
+    assert [ask(token).greedy for token in (0, 1, 200)] == [True, False, False]
+    assert [ask(token, 0, 1).greedy_allowed for token in (0, 1, 2, 3)] == [False, False, True, False]
 
 
 def test_a_common_beginning_is_shared_by_neighbours_only_where_it_is_long():
