@@ -79,7 +79,8 @@ def read_splits(path: Path, tasks: Sequence[str]) -> dict[str, dict[str, list[in
 
 
 def split_rows(outcome: Any, splits: Mapping[str, Mapping[str, list[int]]]) -> list[dict[str, Any]]:
-    """The figures on the clean and on the dirty items. Raises `InputError` where an item is in neither."""
+    """The figures on the clean and on the dirty items, each with its change from all of them, (part - all) / all, which
+    GPT-3 (Figure 4.2) plots of the clean ones. Raises `InputError` where an item is in neither."""
     from gpt_jax.evaluation.evaluator import part_of
 
     if not splits:
@@ -89,7 +90,11 @@ def split_rows(outcome: Any, splits: Mapping[str, Mapping[str, list[int]]]) -> l
     if unknown_items:
         raise InputError(f"--overlap: item {unknown_items[0]} of {outcome.task} is not in it: it is of other files")
     parts = {part: part_of(outcome, set(numbers)) for part, numbers in splits[outcome.task].items()}
-    return [row for part, some in parts.items() if some is not None for row in rows(some, part)]
+    made, whole = [], {row["metric"]: row["score"] for row in rows(outcome)}
+    for row in (row for part, some in parts.items() if some is not None for row in rows(some, part)):
+        score, of_all = row["score"], whole[row["metric"]]
+        made.append({**row, "change": (score - of_all) / of_all if of_all and score is not None else None})
+    return made
 
 
 def _checkpoints(arguments: argparse.Namespace) -> list[tuple[int | None, int | None]]:
@@ -184,6 +189,7 @@ def _table(console: Any, results: list[dict[str, Any]]) -> None:
         "95 % interval",
         "N",
         "unit",
+        *(["change from all"] if split else []),
     ):
         table.add_column(name, justify="right" if name in ("step", "shots", "score", "N") else "left")
     for row in results:
@@ -192,6 +198,7 @@ def _table(console: Any, results: list[dict[str, Any]]) -> None:
             str(row["shots"]), row["metric"],
             figure(row["score"]), "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}",
             f"{row['n']:,}", row["unit"],
+            *(["" if row.get("change") is None else f"{row['change']:+.1%}"] if split else []),
         )  # fmt: skip
     if not console.is_terminal:
         console.width = 140

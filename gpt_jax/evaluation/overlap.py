@@ -11,7 +11,6 @@ without punctuation. Exact: no filter decides.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -173,33 +172,3 @@ def _grams(text: str, n: int, short: str) -> set[str]:
 def _split(n: int, dirty: Collection[bool]) -> Split:
     places = {kind: tuple(i for i, value in enumerate(dirty) if value is kind) for kind in (False, True)}
     return Split(n, places[False], places[True])
-
-
-@dataclass(frozen=True)
-class SplitScore:
-    """A mean over all examples, over the clean and over the dirty ones; NaN where there are none.
-
-    `change` is (clean - all) / all, GPT-3's figure: far from 0 where contamination helped or hurt.
-    """
-
-    all: float
-    clean: float
-    dirty: float
-
-    @property
-    def change(self) -> float:
-        return (self.clean - self.all) / self.all if self.all else math.nan
-
-
-def score_split(scores: Sequence[float], split: Split) -> SplitScore:
-    """The mean of per-example scores on all, clean and dirty. Raises `InputError` where `scores` is no such list."""
-    if len(scores) != len(split.clean) + len(split.dirty):
-        raise InputError(
-            f"contamination: {len(scores)} scores for {len(split.clean) + len(split.dirty)} examples: one each"
-        )
-    values = np.asarray(scores, np.float64)
-
-    def mean(places: Sequence[int]) -> float:
-        return float(values[list(places)].mean()) if len(places) else math.nan
-
-    return SplitScore(mean(range(len(values))), mean(split.clean), mean(split.dirty))

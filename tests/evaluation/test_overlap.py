@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 
 import pytest
@@ -24,7 +23,6 @@ from gpt_jax.evaluation.overlap import (
     bloom_overlap,
     collision_length,
     false_positives,
-    score_split,
     split_clean_dirty,
     split_tasks,
     total,
@@ -147,15 +145,6 @@ def test_tasks_share_one_pass_and_keep_their_own_n():
     tasks = {"short": [words(8), words(8, 50)], "long": [f"{words(9)} {words(30, 200)}"]}
     assert split_tasks(documents(), tasks) == {"short": Split(8, (1,), (0,)), "long": Split(13, (0,), ())}
     assert len(reads) == 1
-
-
-def test_scores_on_all_clean_and_dirty():
-    score = score_split([1, 0, 1, 1], Split(13, clean=(0, 1), dirty=(2, 3)))
-    assert (score.all, score.clean, score.dirty) == (0.75, 0.5, 1.0)
-    assert score.change == pytest.approx(-1 / 3)
-    assert math.isnan(score_split([1, 0], Split(13, (0, 1), ())).dirty)
-    with pytest.raises(InputError, match="3 scores for 2 examples"):
-        score_split([1, 0, 1], Split(13, (0, 1), ()))
 
 
 def test_wrong_use_is_one_line():

@@ -62,13 +62,17 @@ def test_clean_and_dirty_items_are_scored_apart_by_what_contamination_found(plac
     corpus = ["contamination", str(place / "corpus.txt"), "--data-dir", str(place), "--tasks", "lambada,winograd"]
     assert main([*corpus, "--n", "4", "--out", str(overlap)]) == 0
     assert evaluate(place, "--tasks", "lambada,winograd", "--overlap", str(overlap), "--out", str(out)) == 0
-    assert "dirty" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "dirty" in printed and "change from all" in printed
     rows = [r for r in json.loads(out.read_text())["results"] if r["task"] == "lambada" and r["metric"] == "perplexity"]
     assert [(row["items"], row["n"]) for row in rows] == [("all", 8), ("clean", 6), ("dirty", 2)]
     records = [json.loads(line) for line in (place / "scores.items.jsonl").read_text().splitlines()]
     scores = {r["number"]: r["answers"][0][0] for r in records if r["task"] == "lambada"}
     for row, numbers in zip(rows, [range(8), (0, 1, 2, 4, 5, 7), (3, 6)], strict=True):
         assert row["score"] == pytest.approx(math.exp(-sum(scores[n] for n in numbers) / len(numbers)))
+    for row in rows[1:]:
+        assert row["change"] == pytest.approx(row["score"] / rows[0]["score"] - 1)
+        assert f"{row['change']:+.1%}" in printed
 
 
 def test_a_sweep_ends_with_as_many_examples_as_fit(place, capsys):
