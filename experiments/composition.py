@@ -96,7 +96,6 @@ PAIRS = {
 
 MODELS: dict[str, dict[str, Any]] = {
     "large": {},
-    "medium": {"model.n_layer": 3, "model.d_model": 64, "model.n_head": 4},
     "small": {"model.n_layer": 2, "model.d_model": 48, "model.n_head": 4},
     "lstm": {"model.architecture": "lstm", "model.n_layer": 1, "model.d_ff": 256},
 }

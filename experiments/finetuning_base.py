@@ -1,5 +1,7 @@
 """What the experiments on fine-tuning have in common: the base, and the scales."""
 
+from typing import Any
+
 import configs
 from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, to_dict
 
@@ -11,6 +13,11 @@ def base(model: ModelConfig) -> RunConfig:
     """GPT-1's fine-tuning of a pre-trained `model` on TREC. finetuning.weights=DIR takes the weights from elsewhere."""
     settings = FinetuningConfig(task="trec", weights=f"{WEIGHTS},{LSTM}")
     return RunConfig(model=model, data=DataConfig(source="local"), finetuning=settings)
+
+
+def model_of(config: str) -> dict[str, Any]:
+    """The settings of a named configuration's model, for an arm."""
+    return {f"model.{key}": value for key, value in flatten(to_dict(configs.get(config).model)).items()}
 
 
 # The rate was chosen before the runs that count, with one seed of 1,500 examples, on the validation split: 2e-4 gave
@@ -27,6 +34,5 @@ SMOKE = {
 
 # GPT-1 as published (Transformers' openai-gpt, in a folder), with the paper's rate.
 PAPER = {
-    **{f"model.{key}": value for key, value in flatten(to_dict(configs.get("gpt1").model)).items()},
-    "finetuning.weights": "weights/openai-gpt", "finetuning.max_length": 64,
+    **model_of("gpt1"), "finetuning.weights": "weights/openai-gpt", "finetuning.max_length": 64,
 }  # fmt: skip
