@@ -84,15 +84,9 @@ TASKS = (
         "mnli", "entailment", ("entailment", "neutral", "contradiction"),
         tfds=Tfds("glue/mnli", ("premise", "hypothesis")),
     ),
-    Task(
-        "sick", "entailment", ("neutral", "entailment", "contradiction"),
-        tfds=Tfds("sick", ("sentence_A", "sentence_B"), "entailment_judgment"),
-    ),
-    Task("boolq", "entailment", NO_YES, tfds=Tfds("super_glue/boolq", ("passage", "question"))),
-    Task(
-        "sick_relatedness", "similarity", metric="pearson", regression=(1, 5), folder="sick",
-        tfds=Tfds("sick", ("sentence_A", "sentence_B"), "relatedness_score"),
-    ),
+    Task("sick", "entailment", ("neutral", "entailment", "contradiction")),
+    Task("boolq", "entailment", NO_YES, tfds=Tfds("bool_q", ("passage", "question"), "answer")),
+    Task("sick_relatedness", "similarity", metric="pearson", regression=(1, 5), folder="sick"),
     Task(
         "stsb", "similarity", metric="pearson", regression=(0, 5), tfds=Tfds("glue/stsb", ("sentence1", "sentence2"))
     ),
@@ -200,7 +194,7 @@ def _from_tfds(task: Task) -> tuple[Task, Splits]:
     for split in builder.info.splits:
         rows = builder.as_data_source(split=split)
         splits[names.get(str(split), str(split))] = [_tfds_example(task, rows[i], i) for i in range(len(rows))]
-    classes = getattr((builder.info.features or {}).get(task.tfds.label), "names", None)
+    classes = getattr((builder.info.features or {})[task.tfds.label], "names", None)
     return (replace(task, labels=tuple(classes)) if classes and task.labels else task), splits
 
 

@@ -5,14 +5,16 @@ where there is one, else from all splits; what is held out is decided as for any
 
 A dataset is read where it lies prepared in the format `array_record`: in the data folder, or in TFDS's own
 (`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). If it does not, TFDS prepares it below the cache, which works for
-datasets whose own code needs no TensorFlow.
+datasets whose own code needs no TensorFlow (GLUE needs none; SuperGLUE, TREC and BLiMP do).
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from gpt_jax.data.text import Document, Source
 from gpt_jax.errors import InputError, unknown
 
 FILE_FORMAT = "array_record"
+LAZY_PACKAGES = ("text", "summarization", "translate", "text_simplification")  # of them GLUE and SuperGLUE: not
+# known to TFDS by name until imported
 
 
 def shakespeare(root: Path) -> Source:
@@ -62,13 +66,15 @@ def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
 
     with _quiet():
         try:
+            for package in LAZY_PACKAGES:
+                import_module(f"tensorflow_datasets.{package}")
             builder: Any = tfds.builder(dataset, data_dir=data_dir, file_format=FILE_FORMAT)
             if not builder.is_prepared():
                 builder = tfds.builder(dataset, data_dir=root / "tfds", file_format=FILE_FORMAT)
         except tfds.core.DatasetNotFoundError:
             raise unknown("TFDS dataset", dataset, tfds.list_builders(with_community_datasets=False)) from None
         except Exception as error:
-            raise InputError(f"data.source: TFDS cannot open {dataset!r}: {_one_line(error)}") from None
+            raise _cannot("open", dataset, error) from None
     return builder
 
 
@@ -78,7 +84,7 @@ def _prepared(builder: Any, root: Path) -> Any:
         try:
             builder.download_and_prepare()
         except Exception as error:
-            raise InputError(f"data.source: TFDS cannot prepare {builder.name!r}: {_one_line(error)}") from None
+            raise _cannot("prepare", builder.name, error) from None
     return builder
 
 
@@ -88,7 +94,7 @@ def _examples(builder: Any) -> Iterator[Document]:
         try:
             examples = builder.as_data_source(split=split)
         except Exception as error:
-            raise InputError(f"data.source: TFDS cannot read {builder.name!r}: {_one_line(error)}") from None
+            raise _cannot("read", builder.name, error) from None
         for index in range(len(examples)):
             name = f"{builder.name} {split}[{index}]"
             try:
@@ -112,10 +118,19 @@ def _text_feature(builder: Any) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what TFDS prints to itself."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+    """Keeps what TFDS prints, and warns of, to itself: its errors say it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
-def _one_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _cannot(do: str, dataset: str, error: Exception) -> InputError:
+    """What went wrong in TFDS, in one line."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "No module named 'tensorflow'" in str(error):
+        said = "its code needs TensorFlow: pip install tensorflow, or --data-dir with the original files, is allowed"
+    return InputError(f"data.source: TFDS cannot {do} {dataset!r}: {said}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt_jax.data import task_folder
+from gpt_jax.data import task_folder, tfds_source
 from gpt_jax.data.tasks import TASKS, Example, get_task, load_task, task_names
 from gpt_jax.errors import InputError
 
@@ -227,3 +227,56 @@ def test_a_folder_in_our_form_may_stand_in_for_a_declared_task(tmp_path):
     (tmp_path / "rte/train.tsv").write_text(FORMS["entailment"] * 1)
     task, _ = load_task("rte", tmp_path)
     assert task.labels == ("no", "yes") and task_folder.is_one(tmp_path / "rte")
+
+
+ROWS = {  # GLUE's own files, two rows of each split; test labels are not public
+    "sst2": ("SST-2", "sentence\tlabel\n", "a dull {}\t0\na bright {}\t1\n", "index\tsentence\n0\ta {}\n"),
+    "rte": (
+        "RTE", "index\tsentence1\tsentence2\tlabel\n",
+        "0\tIt rains in {}.\tIt is wet.\tentailment\n1\tIt rains.\tIt is dry in {}.\tnot_entailment\n",
+        "index\tsentence1\tsentence2\n0\tIt is {}.\tIt is.\n",
+    ),
+    "stsb": (
+        "STS-B", "index\tsentence1\tsentence2\tscore\n", "0\ta {}\tthe {}\t4.250\n1\ta cat\t{}\t0.500\n",
+        "index\tsentence1\tsentence2\n0\tone {}\ttwo\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_tasks_come_from_tfds_where_no_folder_is_given(name, tmp_path, monkeypatch):
+    """TFDS's own code prepares the dataset, without TensorFlow; only what it downloads is made here."""
+    folder, header, rows, test = ROWS[name]
+    (tmp_path / folder).mkdir()
+    for split, text in (("train", header + rows), ("dev", header + rows), ("test", test)):
+        (tmp_path / folder / f"{split}.tsv").write_text(text.replace("{}", split))
+    monkeypatch.setattr(
+        "tensorflow_datasets.core.download.DownloadManager.download_and_extract", lambda self, urls: str(tmp_path)
+    )
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    task, splits = load_task(name, None)
+    for split, written in (("train", "train"), ("validation", "dev")):
+        both = sorted((example.label, example.texts) for example in splits[split])
+        assert (
+            both
+            == {
+                "sst2": [(0, (f"a dull {written}",)), (1, (f"a bright {written}",))],
+                "rte": [(0, (f"It rains in {written}.", "It is wet.")), (1, ("It rains.", f"It is dry in {written}."))],
+                "stsb": [(0.5, ("a cat", written)), (4.25, (f"a {written}", f"the {written}"))],
+            }[name]
+        )
+    assert [example.label for example in splits["test"]] == [None]
+    assert task.labels == get_task(name).labels
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.tfds is not None], ids=lambda task: task.name)
+def test_tfds_has_each_task_by_the_name_and_with_the_features_that_are_declared(task, tmp_path):
+    try:
+        features = tfds_source._found(task.tfds.name, None, tmp_path).info.features
+    except InputError as error:
+        assert task.name == "copa" and "pip install tensorflow, or --data-dir" in str(error)
+        return
+    assert all(features[text].__class__.__name__ == "Text" for text in task.tfds.texts)
+    labels = getattr(features[task.tfds.label], "names", None)
+    assert labels is None or len(labels) == len(task.labels)
