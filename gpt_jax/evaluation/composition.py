@@ -8,7 +8,7 @@ prompts with one right completion; a model reads the training part as text, one 
 | `scan_length` | SCAN's commands of at most 22 actions | a tenth, held out | those of 24 to 48 actions |
 | `scan_jump` | "jump" alone, and all without it | a tenth, held out | "jump" in longer commands |
 | `scan_turn_left` | "turn left" alone, and all without it | a tenth, held out | "turn left" in longer commands |
-| `sums` | sums and differences of 2 and 3 digits | other numbers of 2 and 3 digits | of 4, 5 and 6 digits |
+| `sums` | sums of numbers of 2 and 3 digits | of other numbers of 2 and 3 digits | of 4, 5 and 6 digits |
 
 SCAN is Lake & Baroni's (2018): `tasks_train_length.txt` and the files beside it hold a line `IN: jump twice OUT: I_JUMP
 I_JUMP` for each command. Its length and add-primitive splits have no IID test set: here a command is in it, and never
@@ -17,8 +17,8 @@ primitive alone, so often that it is a tenth of the file: without it there would
 word, as it is a symbol to the paper's models: `JUMP` for I_JUMP, `LEFT` for I_TURN_LEFT.
 
 The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included, but that one of two
-OOD operands has all D digits. Two numbers that are held out are so in either order, added and subtracted. They are
-written `000098+000045=+3410000`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of
+OOD operands has all D digits. Two numbers that are held out are so in either order. They are
+written `000098+000045=3410000`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of
 that context is a line, each digit has its place, and all places are trained on (what stands there is not). An answer
 is written from its last digit to its first, so that each digit needs only what is before it: Lee et al. 2024, section
 3 (arXiv 2307.03381), where a small model learns sums far sooner so.
@@ -50,9 +50,9 @@ from gpt_jax.evaluation.tasks.arithmetic import question
 TRAIN, IID, OOD = "train", "iid", "ood"
 ONE_IN = 10  # commands are held out of the training file
 TOGETHER = 20  # examples of a document, a line each
-DRAWS = 25_000  # of each operation and length of numbers that `sums` trains on
+DRAWS = 50_000  # of each length of numbers that `sums` trains on
 TESTED = 1000  # items of each OOD test set of `sums`
-WIDTH = 23  # bytes of a line of `sums`
+WIDTH = 22  # bytes of a line of `sums`
 ACTIONS = 48  # in SCAN's longest answer
 ACTION = 6  # bytes of the longest action as it is written here, and the space before it
 
@@ -108,7 +108,7 @@ def _scan_items(files: Files, name: str) -> list[Item]:
 
 
 def sums(files: Files) -> dict[str, list[Item]]:
-    """Sums and differences, always the same; no file is read."""
+    """Always the same sums; no file is read."""
     own = [draw for digits in ("two", "three") for draw in _draws(digits, DRAWS)]
     random.Random(0).shuffle(own)
     found = {TRAIN: [], IID: []}
@@ -122,21 +122,13 @@ def sums(files: Files) -> dict[str, list[Item]]:
 
 
 def _draws(digits: str, count: int) -> list[tuple[tuple[str, str], Item]]:
-    """Different questions and their operands: at most `count` sums and as many differences."""
-    found = {}
-    for operation in ("addition", "subtraction"):
-        rng = random.Random(f"{digits} {operation}")
-        for _ in range(count):
-            text, value = question(f"{digits}_digit_{operation}", rng)
-            a, word, b = text.split()
-            sign = {"plus": "+", "minus": "-"}[word]
-            found[text] = (a, b), {"context": f"{int(a):06}{sign}{int(b):06}=", "completion": _reversed(value)}
+    """At most `count` different sums, and their operands."""
+    rng, found = random.Random(digits), {}
+    for _ in range(count):
+        text, value = question(f"{digits}_digit_addition", rng)
+        a, _, b = text.split()
+        found[text] = (a, b), {"context": f"{int(a):06}+{int(b):06}=", "completion": f"{value:07}"[::-1]}
     return list(found.values())
-
-
-def _reversed(value: int) -> str:
-    """The sign, and seven digits from the last to the first."""
-    return ("+" if value >= 0 else "-") + f"{abs(value):07}"[::-1]
 
 
 def training_text(name: str, data_dir: Path | None) -> Source:
@@ -205,7 +197,7 @@ PAIRS: tuple[Pair, ...] = (
         )
     ),
     Pair(
-        "sums", "sums and differences of more digits", "GPT-3, section 3.9.1",
-        (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"), sums, 9,
+        "sums", "sums of more digits", "GPT-3, section 3.9.1",
+        (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"), sums, 8,
     ),
 )  # fmt: skip
