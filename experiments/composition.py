@@ -1,9 +1,9 @@
 """New combinations of known parts: a model that completes commands like those it saw fails on others.
 
 Three pairs (gpt_jax/evaluation/composition.py): SCAN's length split, its add-primitive split with "jump", and sums of
-more digits than were trained on. Every model is trained with the language-model objective on the
-training part as text, over whole lines, commands and answers alike, and completes each prompt of the test parts
-greedily. The score is exact match, in %.
+more digits than were trained on. Every model is trained with the language-model objective on the training part as text,
+over whole lines, commands and answers alike, and completes each prompt of the test parts greedily. The score is exact
+match, in %.
 
 Lake & Baroni (2018): sequence-to-sequence networks reach 99.8 % on SCAN's random split; on the length split 13.8 %, and
 on "jump" about 1 %. GPT-3 (175B, few-shot): sums of 2, 3, 4 and 5 digits 100, 80.4, 25.5 and 9.3 %.
@@ -18,10 +18,11 @@ same for every run. The gap is IID less OOD, in points (`gap/ood`) and as a part
 intervals over seeds in the report and over items in a run's result (`gap/ood_low`, `gap/ood_high`, ...). A model that
 is wrong on IID has no gap to lose: read a gap beside its IID score.
 
-Pilots of one seed saw what a budget gives: at a third of an earlier one, 2.0 M tokens, `length` with 3 layers of 64 had
-72 % of 256 IID items and 0 % OOD; at 3.1 M tokens `length-lstm` 75.5 and 3.8 %. Sums and differences that are written
-from the first digit had 4 % IID after 2.0 M tokens, from the last one 8 % after 3.1 M (`large`), and sums alone 100 %
-after 3.1 M (0 % OOD), with the loss near its floor from 1.2 M on: so these are what is trained on. `training.train_tokens=` gives more.
+Pilots of one seed saw what a budget gives. After 2.0 M tokens `length` with 3 layers of 64 had 72 % of 256 IID items
+and 0 % OOD; after 3.1 M `length-lstm` had 75.5 and 3.8 %. Sums and differences that are written from the first digit
+had 4 % IID after 2.0 M tokens, from the last one 8 % after 3.1 M (`large`); sums alone had 100 % after 3.1 M (0 %
+OOD), with the loss near its floor from 1.2 M on: so these are what is trained on. `training.train_tokens=` gives
+more.
 
 --data-dir is any folder above SCAN's files. The arms of sums (`--only sums-large --only sums-lstm`) need none.
 """
