@@ -23,8 +23,8 @@ A pilot saw test figures before the runs that count. With 1,500 examples at 1e-3
 embeddings only 4 and 10 points behind all, which is why there are 500. So seeds 0 and 1 of that comparison are no
 fresh evidence. SICK (1,000) and SST-2 (2,000) told the arms less well apart: 59 to 61 %, and 60, 66 and 68 %.
 
-The arms `lstm` and `lstm-long` (four times the updates, added after `lstm` had been run) need an LSTM pre-trained on the
-same books (`run books --only lstm`) and are chosen by --only.
+The arms `lstm` and `lstm-long` (four times the updates, added after `lstm` had been run) need an LSTM pre-trained on
+the same books (`run books --only lstm`) and are chosen by --only.
 """
 
 from itertools import pairwise
