@@ -69,7 +69,8 @@ class LSTMLayer(nn.Module):
         )  # fmt: skip
         forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
         gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U)
-        out_TBU, carry = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
+        results: Any = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
+        out_TBU, carry = results
         out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)
         return Linear(c, (c.d_model,), name="output")(out_BTU), carry
 

@@ -101,8 +101,8 @@ def test_the_recurrences_gradient_is_that_of_the_plain_scan(dtype, tolerance):
 
         return jax.jit(jax.grad(value, argnums=(0, 1, 2)))(gates, matrix, carry)
 
-    ours = total(lambda *x: recurrence(*x, real, jnp.dtype(dtype)))
-    plain = total(lambda *x: _scan(*x, real, jnp.dtype("float32"))[0])
+    ours = total(lambda gates, matrix, carry: recurrence(gates, matrix, carry, real, jnp.dtype(dtype)))
+    plain = total(lambda gates, matrix, carry: _scan(gates, matrix, carry, real, jnp.dtype("float32"))[0])
     for own, true in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         assert np.abs(own - true).max() < tolerance * np.abs(true).max()
 
