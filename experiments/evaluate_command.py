@@ -24,16 +24,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
         raise InputError(f"--out: {str(arguments.out)!r} is not allowed: a file, in a folder that exists")
 
-    import jax
     from rich.console import Console
 
     from experiments.screen import Screen
     from experiments.weights import load_model
-    from gpt_jax.data.cache import cache_root
+    from gpt_jax.data.cache import keep_compiled_programs
     from gpt_jax.evaluation.scoring import TextModel
     from gpt_jax.evaluation.task import find_tasks
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    keep_compiled_programs()
     tasks = find_tasks(arguments.tasks.split(","))
     screen = Screen(Console(stderr=arguments.json))
     splits = read_splits(arguments.overlap, [task.name for task in tasks]) if arguments.overlap is not None else {}

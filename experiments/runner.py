@@ -23,7 +23,7 @@ from experiments.experiment import FinishedRun
 from experiments.screen import Screen
 from experiments.session import Interrupted, Session
 from gpt_jax.config import RunConfig, differences, digest, to_dict
-from gpt_jax.data.cache import cache_root, write_atomically
+from gpt_jax.data.cache import keep_compiled_programs, write_atomically
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.errors import InputError
 from gpt_jax.loading import read_run
@@ -67,7 +67,7 @@ def run(
         if finished is not None:
             screen.say(f"{folder} is finished: nothing to do")
             return finished
-        jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+        keep_compiled_programs()
         if config.finetuning.task is not None:
             return _finetune(config, folder, identity, data_dir, screen, divergence_is_outcome, should_stop)
         alone = jax.process_count() == 1  # several processes stop together, where training would begin

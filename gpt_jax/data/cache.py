@@ -35,6 +35,15 @@ def cache_root(cache_dir: Path | None = None) -> Path:
     return root
 
 
+def keep_compiled_programs() -> None:
+    """Has JAX keep what it compiles below the cache; also what takes a tenth of a second, as an evaluation's dozens of
+    shapes do."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_root() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
 def digest_of(value: Any) -> str:
     """Sixteen hexadecimal digits naming a JSON value: equal values, equal digest."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
