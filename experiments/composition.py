@@ -110,7 +110,7 @@ EXPERIMENT = Experiment(
     arms=ARMS,
     scales={
         "smoke": Scale(SMOKE, arms=("sums-small", "sums-lstm")),
-        "cpu": Scale(CPU, seeds=tuple(range(5))),
+        "cpu": Scale(CPU, seeds=tuple(range(3))),
         "paper": Scale({"training.train_tokens": 102_400_000}, seeds=tuple(range(5))),
     },
     comparisons=(
