@@ -12,18 +12,18 @@ accuracy is higher than scratch's and the LSTM's, by at least 2 points. (2) No d
 holds if large less medium, or medium less small, is not higher in OOD accuracy. (3) OOD accuracy is higher with four
 sources than with one at equal tokens, and with all tokens than with an eighth, by at least 1 point each.
 
-Measured: SST-2's test set (IID); pros and cons, product reviews, tweets and editorials (OOD, balanced), after fine-
-tuning on 2,000 sentences of SST-2 that the seed draws. A model that is no better than chance has no gap to lose: read
-a gap beside its IID accuracy. Bag-of-words is fitted on the same sentences in every run (`bag_of_words/gap/ood`). The
-rate was chosen by validation in a pilot of one seed (2,000 examples, `medium`: 5e-4 66.6 %, 1e-3 67.9 %); what it
+Measured: SST-2's test set (IID); pros and cons, product reviews, tweets and editorials (OOD, balanced), after
+fine-tuning on 2,000 sentences of SST-2 that the seed draws. A model that is no better than chance has no gap to lose:
+read a gap beside its IID accuracy. Bag-of-words is fitted on the same sentences in every run (`bag_of_words/gap/ood`).
+The rate was chosen by validation in a pilot of one seed (2,000 examples, `medium`: 5e-4 66.6 %, 1e-3 67.9 %); what it
 gave on the test sets was seen then, of that arm alone (IID 67.6 %, OOD 57.9 %; bag-of-words 73.7 % and 67.3 %). A
-start with 3,000 examples was stopped after two runs, for time, and the first one's figures seen (`medium`: 68.6, 59.5
-%). The arms of `books` (GPT-1's recipe on novels, at half of its tokens: its large decoder, its LSTM, and scratch)
-were added after the others' figures were seen, with the directions of claim (1): models that know more English, at
-the rate of `transfer`. A run of another seed was seen (`books`: IID 64.5 %, OOD 59.8 %). The LSTMs' rate was chosen
-by that seed's validation split: 1e-2, 62.5 and 63.0 %, where rates from 3e-4 to 5e-3 had 56 to 58 %; at 1e-3 the LSTM
-of `mixtures` had been at chance in a first round. How far the largest probability tells OOD from IID is in
-`detection/NAME/auroc` and `far95`.
+start with 3,000 examples was stopped after two runs, for time, and the first one's figures seen (`medium`: 68.6,
+59.5 %). The arms of `books` (GPT-1's recipe on novels, at half of its tokens: its large decoder, its LSTM, and
+scratch) were added after the others' figures were seen, with the directions of claim (1): models that know more
+English, at the rate of `transfer`. A run of another seed was seen (`books`: IID 64.5 %, OOD 59.8 %). The LSTMs' rate
+was chosen by that seed's validation split: 1e-2, 62.5 and 63.0 %, where rates from 3e-4 to 5e-3 had 56 to 58 %; at
+1e-3 the LSTM of `mixtures` had been at chance in a first round. How far the largest probability tells OOD from IID is
+in `detection/NAME/auroc` and `far95`.
 
 Seeds are of the fine-tuning: each arm has one pre-training, of `mixtures` (run that first, in the same --out and from
 the same folder), so that an interval says nothing of what another pre-training would give. --data-dir holds SST-2 and

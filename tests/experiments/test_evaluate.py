@@ -56,6 +56,17 @@ def test_every_answer_is_kept_beside_the_table_and_a_second_run_is_the_same(plac
     assert (out.read_text(), (place / "scores.items.jsonl").read_text()) == (first, items)
 
 
+def test_compiled_programs_of_a_tenth_of_a_second_are_kept_below_the_cache(place):
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)  # JAX's own
+    try:
+        assert evaluate(place, "--tasks", "lambada", "--limit", "1", "--json") == 0
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.1
+        assert jax.config.jax_compilation_cache_dir == str(place / "cache" / "xla")
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+
+
 def test_clean_and_dirty_items_are_scored_apart_by_what_contamination_found(place, capsys):
     (place / "corpus.txt").write_text("It was said: one two 3 end. And one two 6 end, as they say.")
     overlap, out = place / "overlap.json", place / "scores.json"
