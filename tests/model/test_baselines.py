@@ -110,10 +110,12 @@ def test_the_recurrences_gradient_is_that_of_the_plain_scan(dtype, tolerance):
 def test_every_product_of_the_recurrence_has_operands_of_its_dtype():
     """Forward, backward and of the matrix's gradient, in what is compiled."""
     zeros = jnp.zeros((5, 5))
-    run = jax.grad(
-        lambda gates, matrix: recurrence(gates, matrix, (zeros, zeros), zeros[:2] == 0, jnp.dtype("bfloat16"))[0].sum(),
-        argnums=(0, 1),
-    )
+
+    def total(gates, matrix):
+        results: Any = recurrence(gates, matrix, (zeros, zeros), zeros[:2] == 0, jnp.dtype("bfloat16"))
+        return results[0].sum()
+
+    run = jax.grad(total, argnums=(0, 1))
     text = jax.jit(run).lower(jnp.ones((2, 5, 4, 5)), jnp.ones((5, 4, 5))).as_text()
     products = [line for line in text.splitlines() if "dot_general" in line]
     assert len(products) >= 3
