@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from machine import HAS_TORCH, alternate, ratios, table
 
-from gpt_jax.model.attention import attend
-from gpt_jax.model.costs import attention_flops, computed_pairs, pairs
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided, parse_patterns
+from gpt_jax.attention import attend
+from gpt_jax.attention.costs import attention_flops, computed_pairs, pairs
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided, parse_patterns
 from gpt_jax.training.host_memory import keep_freed_memory
 
 BATCH, HEADS, WIDTH = 1, 4, 64

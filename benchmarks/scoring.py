@@ -23,7 +23,7 @@ import numpy as np
 from machine import alternate, ratios, table
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.data.tokenizer import BytesTokenizer
+from gpt_jax.data.tokenizers import BytesTokenizer
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.scoring import TextModel, score
 from gpt_jax.model.decoder import GPT

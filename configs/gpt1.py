@@ -35,7 +35,7 @@ def gpt1() -> RunConfig:
 def gpt1_books() -> RunConfig:
     """GPT-1 at a size that two CPU cores pre-train in about an hour: 6 layers of 256, 256 tokens of context.
 
-    For a folder of novels (--data-dir); `python -m experiments.clean_books` makes one of the public-domain
+    For a folder of novels (--data-dir); `python -m experiments.corpora.clean_books` makes one of the public-domain
     collections. Its width is a third of GPT-1's: weights start at std 0.04, and the rate is higher. It sees 16
     million tokens, half an epoch of 180 novels, so there is no dropout. AdamW rather than OpenAI's form of it.
     """

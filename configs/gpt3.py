@@ -7,8 +7,8 @@ of 5,140 for 40 heads of 128 (5,120 gives 12,853 M, printed 12,850 M).
 
 from functools import partial
 
+from gpt_jax.attention.patterns import Banded, Dense, Pattern, Strided
 from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
-from gpt_jax.model.patterns import Banded, Dense, Pattern, Strided
 
 # name: layers, width, heads, batch in sequences of 2,048 tokens, learning rate
 SIZES = {

@@ -1,7 +1,7 @@
 """The first thing to run."""
 
+from gpt_jax.attention.patterns import Dense
 from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
-from gpt_jax.model.patterns import Dense
 
 
 def quickstart() -> RunConfig:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from experiments import commands, finetuning_commands
-from experiments.compile_command import compile_config
-from experiments.contamination_command import contamination
-from experiments.disk import DiskFull
-from experiments.evaluate_command import evaluate
-from experiments.interrupt import STATUS, Stopped
+from experiments.commands import commands, finetuning_commands
+from experiments.commands.compile import compile_config
+from experiments.commands.contamination import contamination
+from experiments.commands.evaluate import evaluate
+from experiments.runs.full_disk import DiskFull
+from experiments.runs.signals import STATUS, Stopped
 from gpt_jax.errors import InputError, unknown
 
 START = "python -m experiments"

@@ -1,13 +1,12 @@
 """What an experiment is: a claim, the arms that test it, and the direction stated before any run.
 
-A new experiment is one small file here that defines `EXPERIMENT`; its docstring is the claim. Nothing in such
+A new experiment is one small file in claims/ that defines `EXPERIMENT`; its docstring is the claim. Nothing in such
 a file may import JAX at the top, so that `list` stays quick: `evaluate` imports what it needs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from experiments.sweep import checked
 from gpt_jax.config import RunConfig, override
 from gpt_jax.errors import InputError, unknown
 
+CLAIMS = Path(__file__).parent / "claims"
 FAILED = "failed"  # the metric of a comparison of failure rates
 
 
@@ -159,18 +159,13 @@ class Experiment:
 
 
 def names() -> tuple[str, ...]:
-    """The experiments there are: files beside this one that define `EXPERIMENT`. Imports none of them."""
-    folder = Path(__file__).parent
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if _defines_experiment(p)))
+    """The experiments there are: the files of claims/. Imports none of them."""
+    return tuple(sorted(path.stem for path in CLAIMS.glob("*.py") if path.stem != "__init__"))
 
 
 def load(name: str) -> Experiment:
-    """The experiment in `experiments/NAME.py`. Raises `InputError` where there is none."""
+    """The experiment in `experiments/claims/NAME.py`. Raises `InputError` where there is none."""
     if name not in names():
         raise unknown("experiment", name, names())
-    module = import_module(f"experiments.{name}")
+    module = import_module(f"experiments.claims.{name}")
     return dataclasses.replace(module.EXPERIMENT, name=name, claim=module.__doc__ or "")
-
-
-def _defines_experiment(path: Path) -> bool:
-    return re.search(r"^EXPERIMENT\b", path.read_text(encoding="utf-8"), re.MULTILINE) is not None

@@ -15,7 +15,7 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 from gpt_jax.model import init_cache, language_model
 from gpt_jax.model.layers_layout import unstack_layers
-from gpt_jax.parallel.sharding import constrain
+from gpt_jax.sharding import constrain
 
 
 def generate(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
-from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError, unknown
 
 OPENAI_SIZES = ("params_shapes.json", "hparams.json")  # beside the weights of GPT-1 and of GPT-2 as released

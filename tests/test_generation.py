@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt_jax import GPT, InputError, ModelConfig, generate
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.generation import cut_tail
 from gpt_jax.model.layers_layout import stack_layers
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
 TINY = ModelConfig(
     vocab_size=23, context_length=32, n_layer=5, n_head=2, d_model=16, initialization_std=0.5,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.cache import Digests, sha256
-from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer
+from gpt_jax.disk import Digests, sha256
 from gpt_jax.errors import InputError
 
 

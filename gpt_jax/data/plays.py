@@ -10,7 +10,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from gpt_jax.data.cache import digest_of, sha256
+from gpt_jax.disk import digest_of, sha256
 from gpt_jax.errors import InputError
 
 VERSION = "1.0.0"  # of the text that `plain_text` makes

@@ -22,11 +22,11 @@ from typing import Any
 
 from gpt_jax.config import DataConfig
 from gpt_jax.data import stream
-from gpt_jax.data.cache import cache_root, digest_of, lock, sha256, write_atomically
 from gpt_jax.data.corpus import Corpus, open_corpus, verify_corpus
 from gpt_jax.data.shards import Layout, write_shards
 from gpt_jax.data.sources import open_source
-from gpt_jax.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.disk import cache_root, digest_of, lock, sha256, write_atomically
 from gpt_jax.errors import InputError
 
 __all__ = ["Corpus", "open_corpus", "prepare", "verify_corpus"]

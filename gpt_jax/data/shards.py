@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt_jax.data.cache import sha256, write_atomically
+from gpt_jax.disk import sha256, write_atomically
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 |---|---|
 | `shakespeare` | one per play (plays.py) |
 | `tfds:NAME` | one per example (tfds_source.py) |
-| `scan_length`, `sums`, ... | what is trained on of a pair, 20 examples each (evaluation/composition.py) |
+| `scan_length`, `sums`, ... | what is trained on of a pair, 20 examples each (data/pairs/composition.py) |
 | `local` | all .txt, .md (one each) and .jsonl (one per line, key "text") files below the data folder, .gz too |
 | `local:PATH` | that file or folder, absolute or below the data folder |
 
@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.cache import Digests, digest_of
 from gpt_jax.data.text import Document, Source
+from gpt_jax.disk import Digests, digest_of
 from gpt_jax.errors import InputError, unknown
 
 SUFFIXES = (".txt", ".md", ".jsonl")
@@ -57,7 +57,7 @@ def open_source(name: str, data_dir: Path | None, root: Path) -> Source:
     if name == "local" or (kind == "local" and rest):
         return _local(name, rest, data_dir, root)
     if name in COMPOSITION:
-        from gpt_jax.evaluation.composition import training_text
+        from gpt_jax.data.pairs.composition import training_text
 
         return training_text(name, data_dir)
     raise unknown("data.source", name, NAMES)

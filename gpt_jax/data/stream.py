@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt_jax.data.text import Division, Source, blocks, divide
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 
 BLOCK = 1 << 14  # characters tokenized in one piece

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.data import plays
-from gpt_jax.data.cache import Digests, cache_root, digest_of, lock
 from gpt_jax.data.text import Document, Source
+from gpt_jax.disk import Digests, cache_root, digest_of, lock
 from gpt_jax.errors import InputError, unknown
 
 FILE_FORMAT = "array_record"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Request, Rolling
 

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from gpt_jax.data.cache import digest_of, write_atomically
+from gpt_jax.data.public_files import Files
+from gpt_jax.disk import digest_of, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.beam import beam_search
 from gpt_jax.evaluation.encoding import Encoded, Prompt, encode, excess, truncate
 from gpt_jax.evaluation.few_shot import draw, most_shots, shown
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Estimate, Metric, bootstrap
 from gpt_jax.evaluation.requests import Answer, Generate, Likelihood, LogLikelihood, Request
 from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.task import Item, Task
 

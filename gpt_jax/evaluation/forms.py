@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from gpt_jax.evaluation.files import Files
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, Request, choices, written
 from gpt_jax.evaluation.task import Item, Row, Task

@@ -21,7 +21,7 @@ import lm_eval.models  # noqa: F401  (its own models: the registry fills itself 
 from lm_eval.api.model import LM
 from lm_eval.api.registry import model_registry
 
-from gpt_jax.data.tokenizer import END_OF_TEXT
+from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.encoding import encode, truncate
 from gpt_jax.evaluation.evaluator import Options, answer

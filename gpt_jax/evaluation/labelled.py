@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.data.tasks import Example, get_task, load_task
 from gpt_jax.errors import unknown
-from gpt_jax.evaluation.files import Files
 
 TEST = "test, or validation"
 

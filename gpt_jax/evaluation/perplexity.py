@@ -13,7 +13,7 @@ import numpy as np
 from gpt_jax.config import ModelConfig
 from gpt_jax.model import language_model
 from gpt_jax.model.linear import matmul_dtype
-from gpt_jax.parallel.sharding import constrain
+from gpt_jax.sharding import constrain
 from gpt_jax.training import objectives
 
 

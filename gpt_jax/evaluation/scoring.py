@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.requests import Likelihood
 from gpt_jax.model import init_cache, language_model

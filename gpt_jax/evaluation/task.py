@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import Any
 
 import gpt_jax.evaluation.tasks as package
+from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError, unknown
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Metric
 from gpt_jax.evaluation.requests import Answer, Request
 

@@ -16,15 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gpt_jax.config import RunConfig
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.objective import Objective
-from gpt_jax.finetuning.step import predict
 from gpt_jax.finetuning.transformations import SPECIAL_TOKENS, Encoded, SpecialTokens, encode, tokenize
+from gpt_jax.finetuning.update import predict
 
 if TYPE_CHECKING:
-    from gpt_jax.data.tasks import Example, Task
+    from gpt_jax.data.tasks import Example, LabelledTask
 
 Params = parameters.Params
 
@@ -33,7 +33,7 @@ Params = parameters.Params
 class Classifier:
     """A fine-tuned model. `trained` and `frozen` are `parameters.split`'s trees."""
 
-    task: Task
+    task: LabelledTask
     objective: Objective
     tokenizer: Tokenizer
     length: int  # tokens of a sequence, at most
@@ -75,7 +75,7 @@ class Classifier:
         save_file(tensors, path, metadata={"length": str(self.length)})
 
 
-def load(path: Path, task: Task, config: RunConfig, tokenizer: Tokenizer) -> Classifier:
+def load(path: Path, task: LabelledTask, config: RunConfig, tokenizer: Tokenizer) -> Classifier:
     """What `Classifier.save` wrote. `config` is the run's, whose model is without the special tokens.
 
     Raises `InputError` on a missing or damaged file, or one of another model.
@@ -105,7 +105,7 @@ def load(path: Path, task: Task, config: RunConfig, tokenizer: Tokenizer) -> Cla
     return Classifier(task, objective, tokenizer, length, trained, frozen)
 
 
-def make_objective(config: RunConfig, task: Task) -> Objective:
+def make_objective(config: RunConfig, task: LabelledTask) -> Objective:
     """The objective of a run on a task."""
     return Objective.of(
         config.model, config.optimizer, config.finetuning, task.shape, len(task.labels), task.regression

@@ -12,18 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import RunConfig
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
-from gpt_jax.finetuning.step import finetuning_step, learning_rates
 from gpt_jax.finetuning.transformations import Encoded, batch_rows, longest, subset, tokenize
+from gpt_jax.finetuning.update import finetuning_step, learning_rates
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.training.optimizer import make_optimizer
 from gpt_jax.training.state import TrainState
 
 if TYPE_CHECKING:
-    from gpt_jax.data.tasks import Example, Task
+    from gpt_jax.data.tasks import Example, LabelledTask
 
 MULTIPLE = 8  # the length that sequences are padded to is a multiple of it
 Metrics = dict[str, float]
@@ -32,7 +32,7 @@ Splits = Mapping[str, Sequence["Example"]]
 
 def fit(
     config: RunConfig,
-    task: Task,
+    task: LabelledTask,
     splits: Splits,
     tokenizer: Tokenizer,
     pretrained: parameters.Params | None = None,
@@ -132,7 +132,7 @@ def validate(classifier: Classifier, encoded: Encoded) -> Metrics:
 
 def validated(classifier: Classifier, encoded: Encoded) -> tuple[Metrics, np.ndarray]:
     """What `validate` gives, and the predictions that it is of, as `Classifier.predict`'s."""
-    from gpt_jax.evaluation.scores import score
+    from gpt_jax.finetuning.label_metrics import score
 
     task = classifier.task
     found, loss = classifier.evaluate(encoded)
@@ -148,7 +148,7 @@ def labels_of(found: np.ndarray) -> np.ndarray:
     return found.argmax(axis=1) if found.ndim == 2 else found
 
 
-def fitting_length(config: RunConfig, task: Task, splits: Splits, tokenizer: Tokenizer) -> int:
+def fitting_length(config: RunConfig, task: LabelledTask, splits: Splits, tokenizer: Tokenizer) -> int:
     """The longest sequence of any split, rounded up to a multiple of 8, or the context if that is less.
 
     As in the released code, which cuts n_ctx to the longest example.
@@ -157,7 +157,7 @@ def fitting_length(config: RunConfig, task: Task, splits: Splits, tokenizer: Tok
     return min(-(-most // MULTIPLE) * MULTIPLE, config.model.context_length)
 
 
-def _chooses(task: Task) -> bool:
+def _chooses(task: LabelledTask) -> bool:
     return task.shape == "multiple_choice"
 
 

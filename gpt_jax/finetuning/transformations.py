@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt_jax.data.tokenizer import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError, unknown
 
 PADDING = -1  # right of a sequence; looked up as token 0, never attended to by a real token, never scored

@@ -15,7 +15,6 @@ from safetensors.numpy import save_file
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
-from gpt_jax.interop.files import CONFIG, INDEX, WEIGHTS, read_json, read_tensors
 from gpt_jax.interop.layout import (
     HEAD,
     TOKEN_EMBEDDING,
@@ -25,6 +24,7 @@ from gpt_jax.interop.layout import (
     transformers_config,
 )
 from gpt_jax.interop.openai import HPARAMS, SHAPES, load_openai_gpt1, load_openai_gpt2
+from gpt_jax.interop.tensors import CONFIG, INDEX, WEIGHTS, read_json, read_tensors
 
 
 def load_pretrained(

@@ -15,10 +15,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from gpt_jax.attention.patterns import Dense
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError, unknown
 from gpt_jax.model.layers_layout import unstack_layers
-from gpt_jax.model.patterns import Dense
 
 MODEL_TYPES = {"openai-gpt": "post", "gpt2": "pre"}
 HEAD = "lm_head.weight"

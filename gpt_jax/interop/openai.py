@@ -30,8 +30,8 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
-from gpt_jax.interop.files import read_json, read_tensors
 from gpt_jax.interop.layout import POSITION_EMBEDDING, TOKEN_EMBEDDING, from_named_tensors
+from gpt_jax.interop.tensors import read_json, read_tensors
 
 SHAPES, ENCODER, HPARAMS = "params_shapes.json", "encoder_bpe_40000.json", "hparams.json"
 HEAD_WIDTH = 64  # of every released GPT-1 and GPT-2

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def language_model(config: ModelConfig) -> Any:
     """The module that `config.architecture` names: `GPT` or `LSTM`. Both have `__call__`, `hidden` and `logits`."""
     if config.architecture == "lstm":
-        from gpt_jax.model.baselines import LSTM
+        from gpt_jax.model.lstm import LSTM
 
         return LSTM(config)
     from gpt_jax.model.decoder import GPT
@@ -23,7 +23,7 @@ def init_cache(config: ModelConfig, batch_size: int, length: int | None = None) 
     """An empty cache for `batch_size` rows of up to `length` tokens (default: the context): keys and values, or the
     LSTM's carry."""
     if config.architecture == "lstm":
-        from gpt_jax.model.baselines import init_carry
+        from gpt_jax.model.lstm import init_carry
 
         return init_carry(config, batch_size)
     from gpt_jax.model import cache

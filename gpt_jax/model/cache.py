@@ -13,8 +13,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from gpt_jax.attention.patterns import Banded, Fixed, LogSparse, Pattern, Strided
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.patterns import Banded, Fixed, LogSparse, Pattern, Strided
 
 
 @flax.struct.dataclass

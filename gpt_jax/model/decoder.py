@@ -13,12 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.attention import SelfAttention
 from gpt_jax.model.cache import Cache, LayerCache
 from gpt_jax.model.linear import PRODUCT, Linear, contract, matmul_dtype
-from gpt_jax.model.patterns import Pattern
-from gpt_jax.parallel.sharding import PARAMETERS, constrain
+from gpt_jax.model.self_attention import SelfAttention
+from gpt_jax.sharding import PARAMETERS, constrain
 
 REMAT_POLICIES = {"dots": jax.checkpoint_policies.save_only_these_names(PRODUCT), "full": None}
 

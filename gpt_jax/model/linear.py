@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.parallel.sharding import constrain, splits_stream, together
+from gpt_jax.sharding import constrain, splits_stream, together
 
 Axes = tuple[str | None, ...]
 PRODUCT = "product"  # what remat="dots" keeps

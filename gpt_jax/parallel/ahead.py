@@ -12,7 +12,7 @@ from gpt_jax.config import MeshConfig, RunConfig
 from gpt_jax.errors import InputError, unknown
 from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
-from gpt_jax.model.kernels import attention_computed_by
+from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.parallel.collectives import by_kind, collectives
 from gpt_jax.parallel.traffic import predicted
 from gpt_jax.training.plan import make_plan
@@ -93,8 +93,8 @@ def compile_ahead(
     """
     import jax
 
+    from gpt_jax.parallel.lowering import lower_step
     from gpt_jax.parallel.mesh import check_batch, make_mesh
-    from gpt_jax.parallel.step import lower_step
 
     devices = _topology(topology, slices)
     chip, plan = CHIPS[topology.partition(":")[0]], make_plan(config)

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 
 from gpt_jax.config import MeshConfig
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.sharding import partition
+from gpt_jax.sharding import partition
 
 AXES = ("data", "fsdp", "tensor")
 

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as managers
 
-from gpt_jax.data.cache import sha256, write_atomically
+from gpt_jax.disk import sha256, write_atomically
 from gpt_jax.errors import InputError
 
 DIGESTS = "digests.json"

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model import language_model
 from gpt_jax.model.linear import contract, matmul_dtype
-from gpt_jax.parallel.sharding import constrain, mesh_in_use
+from gpt_jax.sharding import constrain, mesh_in_use
 
 LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a GiB
 

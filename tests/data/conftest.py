@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gpt_jax.data.plays import plain_text, play_files
-from gpt_jax.data.tokenizer import make_tokenizer
+from gpt_jax.data.tokenizers import make_tokenizer
 
 
 @pytest.fixture(scope="session")

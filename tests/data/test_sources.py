@@ -64,9 +64,9 @@ def test_the_digest_follows_the_content(folder, root):
 
 
 def test_the_digest_of_a_large_file_is_remembered_until_it_changes(folder, root, monkeypatch):
-    monkeypatch.setattr("gpt_jax.data.cache.ALWAYS_HASHED", 0)
+    monkeypatch.setattr("gpt_jax.disk.ALWAYS_HASHED", 0)
     hashed = []
-    monkeypatch.setattr("gpt_jax.data.cache.sha256", lambda path: hashed.append(path.name) or path.read_text())
+    monkeypatch.setattr("gpt_jax.disk.sha256", lambda path: hashed.append(path.name) or path.read_text())
     first = open_source("local:a.txt", folder, root).digest
     assert open_source("local:a.txt", folder, root).digest == first
     assert hashed == ["a.txt"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt_jax.data import task_folder, tfds_source
+from gpt_jax.data import tfds_source
 from gpt_jax.data.tasks import TASKS, Example, get_task, load_task, task_names
+from gpt_jax.data.tasks import folder as task_folder
 from gpt_jax.errors import InputError
 
 FORMS = {

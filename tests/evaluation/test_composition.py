@@ -9,14 +9,15 @@ import pytest
 from experiments.experiment import load
 from gpt_jax import InputError
 from gpt_jax.config import DataConfig
+from gpt_jax.data.pairs import composition
+from gpt_jax.data.pairs.composition import WIDTH, get_pair, held_out, pair_names
 from gpt_jax.data.pipeline import Windows
 from gpt_jax.data.prepare import prepare
+from gpt_jax.data.public_files import Files
 from gpt_jax.data.sources import COMPOSITION, open_source
-from gpt_jax.evaluation import composition
-from gpt_jax.evaluation.composition import WIDTH, get_pair, held_out, losses, pair_names, tasks
+from gpt_jax.evaluation.composition import losses, tasks
 from gpt_jax.evaluation.encoding import encode, excess
 from gpt_jax.evaluation.evaluator import evaluate
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.forms import completion_task
 from gpt_jax.evaluation.requests import Generate
 from gpt_jax.generation import generate

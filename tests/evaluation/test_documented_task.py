@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.evaluator import evaluate
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.task import families
 from tests.evaluation.models import text_model
 

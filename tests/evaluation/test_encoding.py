@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax import InputError
-from gpt_jax.data.tokenizer import BytesTokenizer, Tokenizer, make_tokenizer
+from gpt_jax.data.tokenizers import BytesTokenizer, Tokenizer, make_tokenizer
 from gpt_jax.evaluation.encoding import Prompt, Scored, encode, excess, move_spaces, single_tokens, truncate, windows
 from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Rolling
 

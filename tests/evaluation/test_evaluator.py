@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gpt_jax import InputError
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation import evaluator
 from gpt_jax.evaluation.evaluator import Options, Overflow, ask, evaluate, fitting_shots
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.forms import Rule, choice_task, completion_task, pick
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling

@@ -18,10 +18,10 @@ from lm_eval.tasks import TaskManager
 
 import gpt_jax.evaluation.harness as harness
 from gpt_jax import GPT, InputError, ModelConfig, save_pretrained
-from gpt_jax.data.openai_bpe import from_vocabulary
-from gpt_jax.data.tokenizer import make_tokenizer
+from gpt_jax.data.public_files import Files
+from gpt_jax.data.tokenizers import make_tokenizer
+from gpt_jax.data.tokenizers.openai_bpe import from_vocabulary
 from gpt_jax.evaluation.evaluator import evaluate
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.scoring import TextModel
 from gpt_jax.evaluation.task import find_tasks
 from gpt_jax.loading import load_model

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from gpt_jax import InputError
-from gpt_jax.data.tasks import Example, Task
-from gpt_jax.evaluation.files import Files
-from gpt_jax.evaluation.ood import PAIRS, balanced, gaps, load_pair, shifts
+from gpt_jax.data.pairs.shifted import PAIRS, balanced, load_pair
+from gpt_jax.data.public_files import Files
+from gpt_jax.data.tasks import Example, LabelledTask
+from gpt_jax.finetuning.shifts import gaps, shifts
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_gaps_are_absolute_and_relative():
 
 
 def test_shifts_are_the_losses_of_each_ood_split_of_their_mean_and_of_bag_of_words():
-    task = Task("toy", "classification", ("no", "yes"))
+    task = LabelledTask("toy", "classification", ("no", "yes"))
     metrics = {
         "test/accuracy": 0.8, "ood_a/accuracy": 0.6, "ood_b/accuracy": 0.7,
         "bag_of_words/test/accuracy": 0.5, "bag_of_words/ood_a/accuracy": 0.4, "bag_of_words/ood_b/accuracy": 0.5,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import configs
 from experiments.cli import main
-from experiments.contamination_command import item_text
+from experiments.commands.contamination import item_text
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation import ngrams as ngrams_module

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.scoring import bucket, common_tokens, group, score
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from tests.evaluation.models import TINY, log_probs, text_model
 
 PATTERNS = {

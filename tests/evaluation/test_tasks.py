@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gpt_jax import InputError
-from gpt_jax.evaluation.files import Files
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling
 from gpt_jax.evaluation.task import families, find_tasks
 from gpt_jax.evaluation.tasks import arithmetic, gpt1_heuristics, prompts, scramble

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import experiments
+import experiments.runs
 from gpt_jax.config import digest
 from gpt_jax.errors import InputError
 from tests.experiments.made_up import write_folder
@@ -16,8 +16,8 @@ from tests.experiments.made_up import write_folder
 
 @pytest.fixture
 def fake_runner(monkeypatch):
-    """`experiments.runner` with the real one's interface; `calls` lists what was trained."""
-    module: Any = types.ModuleType("experiments.runner")
+    """`experiments.runs.runner` with the real one's interface; `calls` lists what was trained."""
+    module: Any = types.ModuleType("experiments.runs.runner")
 
     @dataclass(frozen=True)
     class RunIdentity:
@@ -45,6 +45,6 @@ def fake_runner(monkeypatch):
 
     module.RunIdentity, module.Interrupted, module.run = RunIdentity, Interrupted, run
     module.calls, module.configs, module.options, module.errors = [], [], [], {}
-    monkeypatch.setitem(sys.modules, "experiments.runner", module)
-    monkeypatch.setattr(experiments, "runner", module, raising=False)
+    monkeypatch.setitem(sys.modules, "experiments.runs.runner", module)
+    monkeypatch.setattr(experiments.runs, "runner", module, raising=False)
     return module

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import experiment as experiments
 from experiments.cli import COMMANDS, main
-from experiments.disk import DiskFull
+from experiments.runs.full_disk import DiskFull
 from gpt_jax.errors import TrainingDiverged
 from tests.experiments.made_up import write_run
 

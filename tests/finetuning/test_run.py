@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import grammar, runner
 from experiments.cli import main
-from experiments.finetuning_session import SHAPE, gather, named, restore
-from experiments.weights import load_model
+from experiments.corpora import grammar
+from experiments.runs import runner
+from experiments.runs.finetuning_session import SHAPE, gather, named, restore
+from experiments.runs.weights import load_model
 from gpt_jax.config import FinetuningConfig, RunConfig, override
 from gpt_jax.errors import InputError
 from gpt_jax.interop import save_pretrained

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gpt_jax.config import FinetuningConfig, ModelConfig, RunConfig
-from gpt_jax.data.tasks import Example, Task
-from gpt_jax.data.tokenizer import BytesTokenizer
+from gpt_jax.data.tasks import Example, LabelledTask
+from gpt_jax.data.tokenizers import BytesTokenizer
 
 MODEL = ModelConfig(
     vocab_size=257, context_length=48, n_layer=2, n_head=2, d_model=16, norm="post", initialization="gpt1",
@@ -23,9 +23,9 @@ def run_config(**changes) -> RunConfig:
     return RunConfig(model=MODEL, finetuning=FinetuningConfig(**settings))
 
 
-def task(shape: Any, regression: tuple[float, float] | None = None) -> Task:
+def task(shape: Any, regression: tuple[float, float] | None = None) -> LabelledTask:
     labels = () if regression or shape == "multiple_choice" else ("no", "yes")
-    return Task(name="tiny", shape=shape, labels=labels, metric="pearson" if regression else "accuracy",
+    return LabelledTask(name="tiny", shape=shape, labels=labels, metric="pearson" if regression else "accuracy",
                 regression=regression)  # fmt: skip
 
 

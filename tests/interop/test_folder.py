@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from gpt_jax.attention.patterns import Banded, Dense
 from gpt_jax.errors import InputError
 from gpt_jax.interop import load_pretrained, save_pretrained
 from gpt_jax.model.layers_layout import stack_layers
-from gpt_jax.model.patterns import Banded, Dense
 from tests.interop.weights_folders import (
     CONFIGS,
     TINY,

@@ -11,8 +11,9 @@ import pytest
 
 from gpt_jax import ModelConfig, generate
 from gpt_jax.config import override
+from gpt_jax.finetuning.bag_of_words import BagOfWords, majority
 from gpt_jax.model import init_cache, language_model
-from gpt_jax.model.baselines import BagOfWords, _scan, majority, recurrence
+from gpt_jax.model.lstm import _scan, recurrence
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 from tests.finetuning.tiny import TOKENIZER, example, examples, run_config, task, truth

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt_jax import GPT, ModelConfig
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.model.cache import init_cache, read_positions
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
 PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
 TINY = ModelConfig(

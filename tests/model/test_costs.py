@@ -9,19 +9,12 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import given
 
+from gpt_jax.attention.block import block_attention
+from gpt_jax.attention.costs import attention_bytes, attention_flops, computed_pairs, pairs
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.block_attention import block_attention
-from gpt_jax.model.costs import (
-    attention_bytes,
-    attention_flops,
-    computed_pairs,
-    forward_flops_per_token,
-    matmul_parameters,
-    pairs,
-    train_flops_per_token,
-)
+from gpt_jax.model.costs import forward_flops_per_token, matmul_parameters, train_flops_per_token
 from gpt_jax.model.decoder import GPT
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
 PATTERNS = [Dense(), Banded(40), Strided(40), Fixed(block=40, summary=3), LogSparse(40)]
 widths = st.integers(1, 300)

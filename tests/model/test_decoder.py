@@ -10,9 +10,9 @@ import pytest
 
 import configs
 from gpt_jax import GPT, ModelConfig
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.model.decoder import parameter_count
 from gpt_jax.model.layers_layout import stack_layers, unstack_layers
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
 TINY = ModelConfig(
     vocab_size=31, context_length=16, n_layer=4, n_head=2, d_model=8, attention=(Dense(), Banded(3)),

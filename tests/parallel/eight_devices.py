@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.config import MeshConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
-from gpt_jax.model.patterns import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import make_mesh, put_batch
-from gpt_jax.parallel.sharding import state_shardings
-from gpt_jax.parallel.step import lower_step
+from gpt_jax.sharding import state_shardings
 from gpt_jax.training.state import init_state
 
 STEPS, BATCH, LENGTH = 5, 8, 16

@@ -11,8 +11,8 @@ from experiments.cli import main
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.ahead import CHIPS, _topology, compile_ahead, parse_mesh
+from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import make_mesh
-from gpt_jax.parallel.step import lower_step
 from tests.parallel.eight_devices import MODELS, run_config
 
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None

@@ -27,7 +27,7 @@ from gpt_jax.parallel.mesh import (
     put_batch,
     tpu_grid,
 )
-from gpt_jax.parallel.sharding import PARAMETERS, partition, state_shardings
+from gpt_jax.sharding import PARAMETERS, partition, state_shardings
 from gpt_jax.training.state import init_state
 from tests.parallel import eight_devices
 from tests.parallel.eight_devices import MODELS, run_config

@@ -248,7 +248,7 @@ from pathlib import Path
 import jax, numpy as np
 from gpt_jax.config import MeshConfig
 from gpt_jax.parallel.mesh import make_mesh
-from gpt_jax.parallel.sharding import shaped, state_shardings
+from gpt_jax.sharding import shaped, state_shardings
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.state import init_state
 from tests.training.tiny import TINY

@@ -2,7 +2,7 @@
 
 import json
 
-from gpt_jax.training.metrics import MetricsLog, peak_flops, read_metrics
+from gpt_jax.training.metrics_log import MetricsLog, peak_flops, read_metrics
 
 
 def test_lines_past_the_resumed_step_are_dropped(tmp_path):

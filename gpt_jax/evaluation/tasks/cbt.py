@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.detokenize import JOINER, PENN, detokenize
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.detokenize import PENN, WIKITEXT, Style, detokenize
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import bits, perplexity
 from gpt_jax.evaluation.requests import Answer, Request, Rolling, choices
 from gpt_jax.evaluation.task import Item, Row, Task

@@ -11,8 +11,8 @@ from hashlib import sha1
 
 import numpy as np
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
 from gpt_jax.evaluation.requests import Answer, Generate, Request, written
 from gpt_jax.evaluation.task import Item, Row, Task

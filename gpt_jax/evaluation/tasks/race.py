@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
+from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.files import Files
 from gpt_jax.evaluation.forms import choice_task
 from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row

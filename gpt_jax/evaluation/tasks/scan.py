@@ -1,4 +1,4 @@
-"""SCAN (Lake & Baroni 2018): commands to actions, in and out of distribution; see evaluation/composition.py."""
+"""SCAN (Lake & Baroni 2018): commands to actions, in and out of distribution; see data/pairs/composition.py."""
 
 from gpt_jax.evaluation.composition import tasks
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from gpt_jax.evaluation.files import Files
+from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.forms import completion_task
 from gpt_jax.evaluation.task import Item
 

@@ -1,4 +1,4 @@
-"""Sums and differences of as many digits as a model was trained on, and of more; see evaluation/composition.py."""
+"""Sums and differences of as many digits as a model was trained on, and of more; see data/pairs/composition.py."""
 
 from gpt_jax.evaluation.composition import tasks
 

@@ -1,0 +1,34 @@
+"""GPT-1's pre-training on books, at a laptop's size: the model that fine-tuning starts from.
+
+`python -m experiments run books --data-dir FOLDER` takes a folder of novels;
+`python -m experiments.corpora.clean_books` makes one of the public-domain collections (98 English novels and LitBank's
+100, of which 16 are the same).
+
+Stated before any run: at equal tokens, the larger model has the lower loss.
+
+Measured: bits per byte over novels that were held out whole.
+"""
+
+import configs
+from experiments.experiment import Comparison, Experiment, Scale
+
+SMOKE = {
+    "model.vocab_size": 512, "model.context_length": 64, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
+    "training.batch_tokens": 1024, "training.train_tokens": 8 * 1024, "training.evaluation_tokens": 4096,
+    "training.evaluate_every_tokens": 4 * 1024, "training.checkpoint_every_tokens": 4 * 1024,
+    "training.sample_every_tokens": 8 * 1024, "training.sample_tokens": 16,
+    "data.source": "shakespeare", "data.validation_fraction": 0.1,
+}  # fmt: skip
+
+EXPERIMENT = Experiment(
+    source="Radford et al. 2018, sections 3.1 and 4.1",
+    base=configs.get("gpt1-books"),
+    arms={
+        "large": {},
+        "medium": {"model.n_layer": 4, "model.d_model": 192, "model.n_head": 3},
+        "small": {"model.n_layer": 2, "model.d_model": 128, "model.n_head": 2},
+        "lstm": {"model.architecture": "lstm", "model.n_layer": 1},  # for `transfer`: GPT-1's Table 5
+    },
+    scales={"smoke": Scale(SMOKE, arms=("large",)), "cpu": Scale({}), "paper": Scale({})},
+    comparisons=(Comparison("large", "medium", "lower"), Comparison("medium", "small", "lower")),
+)  # fmt: skip

@@ -1,0 +1,70 @@
+"""GPT-1, GPT-2 and GPT-3 as one decoder with three settings: same size, same text, same budget.
+
+What the papers changed in the architecture, and nothing else: GPT-1 is post-LN with 512 tokens of context and its
+own initialisation; GPT-2 is pre-LN with a final norm, 1,024 tokens and residual projections scaled by depth; GPT-3
+is GPT-2 with attention that alternates between dense and banded layers (the band's width is unpublished: 256).
+GPT-2 and GPT-3 do not ablate these changes; the papers' models also grew, which is held fixed here.
+
+Stated before any run: GPT-2's architecture has the lower loss (by at least 0.01 bits/byte), and GPT-3's sparse
+layers cost nothing (within 0.02 bits/byte). Measured in bits per byte of the same held-out text, in windows of each
+model's own context as it would be used; and on the same windows of 1,024 tokens, by position. The tokenizer, the
+packing (documents, also for GPT-1, which packed contiguously), the optimizer, the tokens per step and the tokens in
+all are the same. `gpt2-again` is `gpt2` at other seeds: the noise floor.
+"""
+
+import configs
+from experiments.experiment import Comparison, Experiment, Scale
+from experiments.measurements.positions import loss_by_position
+from gpt_jax.config import override
+
+GPT2 = {"model.norm": "pre", "model.initialization": "gpt2", "model.context_length": 1024, "model.attention": "Dense()"}
+
+SMOKE = {
+    "model.vocab_size": 512, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
+    "training.batch_tokens": 2048, "training.train_tokens": 8 * 2048, "training.evaluation_tokens": 8192,
+    "training.evaluate_every_tokens": 4 * 2048, "training.sample_tokens": 16,
+}  # fmt: skip
+
+CPU = {
+    "model.vocab_size": 2048, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128,
+    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
+    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 40_960,
+    "training.batch_tokens": 4096, "training.train_tokens": 819_200, "training.evaluation_tokens": 65_536,
+    "training.evaluate_every_tokens": 163_840, "training.checkpoint_every_tokens": 409_600,
+    "training.sample_every_tokens": 819_200, "training.sample_tokens": 64,
+}  # fmt: skip
+
+EXPERIMENT = Experiment(
+    source="Radford et al. 2018, 4.1; Radford et al. 2019, 2.3; Brown et al. 2020, 2.1",
+    base=override(configs.get("gpt2-124m"), {
+        "model.compute_dtype": "float32", "model.embedding_dropout": 0.0, "model.attention_dropout": 0.0,
+        "model.residual_dropout": 0.0, "data.source": "shakespeare", "data.tokenizer": "sentencepiece",
+        "data.validation_fraction": 0.1,
+    }),
+    arms={
+        "gpt1": {**GPT2, "model.norm": "post", "model.initialization": "gpt1", "model.context_length": 512},
+        "gpt2": GPT2,
+        "gpt3": {**GPT2, "model.attention": "Dense(), Banded(window=256)"},
+        "gpt2-again": {**GPT2, "training.seed": lambda base: base.training.seed + 1000},
+    },
+    scales={
+        "smoke": Scale(SMOKE, arms=("gpt1", "gpt2", "gpt3")),
+        "cpu": Scale(CPU, seeds=(0, 1, 2)),
+        # 124M parameters, 2.5 billion tokens. Not run by us.
+        "paper": Scale({
+            "data.source": "tfds:c4/webtextlike", "data.tokenizer": "gpt2", "data.validation_fraction": 0.005,
+            "model.compute_dtype": "bfloat16", "training.train_tokens": 4768 * 524_288,
+        }, seeds=(0, 1, 2)),
+    },
+    comparisons=(
+        Comparison("gpt2", "gpt1", "lower", margin=0.01),
+        Comparison("gpt3", "gpt2", "equal", margin=0.02),
+        Comparison("gpt2", "gpt1", "lower", "same_tokens/loss_first_half", name="gpt2 - gpt1, same history",
+                   primary=False),
+    ),
+    metrics=("validation/bits_per_byte", "validation/loss", "same_tokens/loss", "time/tokens_per_second"),
+    profiles={"same_tokens/loss_by_position": "position in the window (buckets of 64 tokens)"},
+    noise_floor=("gpt2-again", "gpt2"),
+    divergence_is_outcome=True,
+    evaluate=loss_by_position,
+)  # fmt: skip

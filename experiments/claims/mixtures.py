@@ -1,0 +1,82 @@
+"""Pre-trainings that differ in sources, tokens and size: what `ood` fine-tunes.
+
+The course note's third claim on OOD generalisation is that more, and more diverse, pre-training data is better. So: one
+size on 1, 2 and 4 sources at one budget of tokens (diversity); that size on 1/8, 1/4, 1/2 and all of the tokens of
+the mix of four (scale); and, on all of it, a smaller and a larger decoder and an LSTM. What they are good for is
+measured by `ood`; here only their pre-training is.
+
+Stated before any run, in bits per byte of held-out text of the mix: half the tokens is worse than all, an eighth is
+worse than half, and the LSTM is worse than the decoder of about its size.
+
+`python -m experiments.corpora.mix SOURCES MIXTURES --order books,news,speeches,wikipedia` makes --data-dir: in every
+mixture 8 million characters, in equal shares. Ours were novels, radio news, presidents' speeches and Wikipedia.
+Sources differ in what they are as well as in how many they are: one order of four shows no more than that order. Each
+mixture trains its own tokenizer, so that bits per byte of one are on its own text, and compare only within the mix
+of four. One run each:
+`ood` repeats the fine-tuning with seeds, and not this.
+"""
+
+import configs
+from experiments.claims.books import SMOKE
+from experiments.experiment import Comparison, Experiment, Scale
+from gpt_jax.config import override
+
+BATCH, STEPS = 4096, 480
+
+BASE = override(configs.get("quickstart"), {
+    "data.source": "local:sources4", "data.validation_fraction": 0.05,
+    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 30 * BATCH,
+    "training.batch_tokens": BATCH, "training.train_tokens": STEPS * BATCH,
+    "training.evaluate_every_tokens": STEPS * BATCH // 4, "training.checkpoint_every_tokens": STEPS * BATCH // 4,
+    "training.sample_every_tokens": STEPS * BATCH,
+})  # fmt: skip
+
+
+def part(divisor: int):
+    """A part of the base's tokens, with the same part of its warm-up."""
+    return {
+        f"{section}.{key}": lambda base, section=section, key=key: (
+            max(getattr(getattr(base, section), key) // divisor // base.training.batch_tokens, 1)
+            * base.training.batch_tokens
+        )
+        for section, key in (("training", "train_tokens"), ("optimizer", "warmup_tokens"))
+    }
+
+
+SMALL = {"model.n_layer": 2, "model.d_model": 64, "model.n_head": 2, "model.initialization_std": 0.09}
+LARGE = {"model.n_layer": 6, "model.d_model": 192, "model.n_head": 6, "model.initialization_std": 0.05}
+LSTM = {"model.architecture": "lstm", "model.n_layer": 1}
+
+EXPERIMENT = Experiment(
+    source="the course note's section on GPT-3; Hendrycks et al. 2020, section 3",
+    base=BASE,
+    arms={
+        "sources4": {},
+        "sources2": {"data.source": "local:sources2"},
+        "sources1": {"data.source": "local:sources1"},
+        "half": part(2),
+        "quarter": part(4),
+        "eighth": part(8),
+        "small": SMALL,
+        "large": LARGE,
+        "lstm": LSTM,
+    },
+    scales={
+        "smoke": Scale(SMOKE, arms=("sources4", "half")),
+        "cpu": Scale({}),
+        # 124M parameters, ten billion tokens: sources as large as that are the user's. Not run by us.
+        "paper": Scale({
+            "model.n_layer": 12, "model.n_head": 12, "model.d_model": 768, "model.context_length": 1024,
+            "model.vocab_size": 50257, "model.initialization_std": 0.02, "model.compute_dtype": "bfloat16",
+            "data.tokenizer": "gpt2", "optimizer.learning_rate": 6e-4, "optimizer.warmup_tokens": 716 * 524_288,
+            "training.batch_tokens": 524_288, "training.train_tokens": 19_073 * 524_288,
+        }, arms=("sources4", "sources2", "sources1", "half", "quarter", "eighth")),
+    },
+    comparisons=(
+        Comparison("half", "sources4", "higher", name="half the tokens - all"),
+        Comparison("eighth", "half", "higher", name="an eighth of the tokens - half"),
+        Comparison("lstm", "sources4", "higher", name="LSTM - decoder"),
+        Comparison("large", "sources4", "lower", name="large - medium", primary=False),
+        Comparison("small", "sources4", "higher", name="small - medium", primary=False),
+    ),
+)  # fmt: skip

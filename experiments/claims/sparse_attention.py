@@ -1,0 +1,93 @@
+"""Sparse attention: what it saves, and what it costs in quality on text.
+
+A course note describes GPT-3's attention as "locally dense, remotely sparse": distances up to k, and k, 2k, 3k, ...
+That is the Sparse Transformer's strided pattern; GPT-3 itself alternates dense and locally banded layers. The note
+gives two benefits, less computation and memory per layer, and quotes O(n log n), which no stride can reach: at best
+the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say that strides suit images
+and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
+
+Stated before any run: strided attention in every layer has a higher loss than dense (by at least 0.005 bits/byte);
+alternating dense and banded (GPT-3), alternating dense and strided, and fixed attention do not (within 0.02). For
+log-sparse attention the papers give no number on text: it is shown, and carries no claim.
+
+Measured: bits per byte of held-out text at equal tokens, one seed beside another; and for a layer of each arm's
+attention (4 heads of 64, forward and backward) the time, the compiled program's memory and the pairs at 512 to 32,768
+tokens, with the exponents fitted to them; strides and blocks grow like the square root of the length.
+`dense-again` is `dense` at other seeds: the noise floor.
+"""
+
+from pathlib import Path
+
+import configs
+from experiments.experiment import Comparison, Experiment, Scale
+from experiments.measurements.attention_cost import cost_by_length
+from gpt_jax.config import override
+
+
+def picture(path: Path) -> None:
+    """The masks, as the note's figure."""
+    from experiments.measurements.pictures import draw_patterns
+
+    draw_patterns(path)
+
+
+SMOKE = {
+    "model.vocab_size": 512, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32, "model.context_length": 128,
+    "training.batch_tokens": 1024, "training.train_tokens": 8 * 1024, "training.evaluation_tokens": 4096,
+    "training.evaluate_every_tokens": 4 * 1024, "training.sample_tokens": 16,
+}  # fmt: skip
+
+CPU = {
+    "model.vocab_size": 1024, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128, "model.context_length": 512,
+    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
+    "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 20_480,
+    "training.batch_tokens": 2048, "training.train_tokens": 409_600, "training.evaluation_tokens": 65_536,
+    "training.evaluate_every_tokens": 102_400, "training.checkpoint_every_tokens": 204_800,
+    "training.sample_every_tokens": 409_600, "training.sample_tokens": 64,
+}  # fmt: skip
+
+EXPERIMENT = Experiment(
+    source="Brown et al. 2020, section 2.1; Child et al. 2019, section 4.2 and Table 1",
+    base=override(configs.get("gpt2-124m"), {
+        "model.compute_dtype": "float32", "model.embedding_dropout": 0.0, "model.attention_dropout": 0.0,
+        "model.residual_dropout": 0.0, "data.source": "shakespeare", "data.tokenizer": "sentencepiece",
+        "data.validation_fraction": 0.1,
+    }),
+    arms={
+        "dense": {"model.attention": "Dense()"},
+        "dense-banded": {"model.attention": "Dense(), Banded(window=64)"},
+        "strided": {"model.attention": "Strided(stride=22)"},
+        "dense-strided": {"model.attention": "Dense(), Strided(stride=22)"},
+        "fixed": {"model.attention": "Fixed(block=32, summary=8)"},
+        "log-sparse": {"model.attention": "LogSparse(window=16)"},
+        "dense-again": {"model.attention": "Dense()", "training.seed": lambda base: base.training.seed + 1000},
+    },
+    scales={
+        "smoke": Scale(SMOKE, arms=("dense", "strided")),
+        "cpu": Scale(CPU, seeds=(0, 1, 2)),
+        # 124M parameters, 2.5 billion tokens. Not run by us.
+        "paper": Scale({
+            "data.source": "tfds:pg19", "data.tokenizer": "gpt2", "data.validation_fraction": 0.01,
+            "model.compute_dtype": "bfloat16", "training.train_tokens": 4768 * 524_288,
+        }, seeds=(0, 1, 2)),
+    },
+    comparisons=(
+        Comparison("strided", "dense", "higher", margin=0.005),
+        Comparison("fixed", "dense", "equal", margin=0.02),
+        Comparison("dense-banded", "dense", "equal", margin=0.02),
+        Comparison("dense-strided", "dense", "equal", margin=0.02),
+        Comparison("log-sparse", "dense", "higher", margin=0.005, primary=False),
+    ),
+    metrics=(
+        "validation/bits_per_byte", "cost/pairs_exponent", "cost/memory_exponent", "time/exponent",
+        "time/tokens_per_second",
+    ),
+    profiles={
+        "time/seconds_by_length": "length: 512 tokens, doubled at each point",
+        "cost/mebibytes_by_length": "length: 512 tokens, doubled at each point",
+    },
+    noise_floor=("dense-again", "dense"),
+    divergence_is_outcome=True,
+    evaluate=cost_by_length,
+    picture=picture,
+)  # fmt: skip

@@ -1,0 +1,65 @@
+"""Books as running text: `python -m experiments.corpora.clean_books FOLDER... OUT` writes every .txt below FOLDER.
+
+Books as they are passed around are wrapped at some 70 characters, differ in their ends of line, and come twice under
+two names. Here a line of 50 to 80 characters that is followed by another is taken for a wrapped one and joined to it,
+and a book whose opening stands in another one is left out. Existing files in OUT are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+PROBE = 12  # words in a row, of which a copy of a book has most, whatever the edition
+
+
+def unwrap(text: str) -> str:
+    """`text` without the breaks inside its paragraphs."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"(?m)^(.{50,80})\n(?=\S)", r"\1 ", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def sample(text: str, count: int = 200) -> set[tuple[str, ...]]:
+    """`count` runs of `PROBE` words, evenly spread: what a second edition has in common with the first."""
+    words = re.findall(r"[a-z]+", text.lower())
+    starts = range(0, max(len(words) - PROBE, 1), max(len(words) // count, 1))
+    return {tuple(words[start : start + PROBE]) for start in starts}
+
+
+def runs(text: str) -> set[int]:
+    """Hashes of every run of `PROBE` words."""
+    words = re.findall(r"[a-z]+", text.lower())
+    return {hash(tuple(words[start : start + PROBE])) for start in range(len(words) - PROBE + 1)}
+
+
+def clean(folders: list[Path], out: Path) -> tuple[int, list[str]]:
+    """Writes the books; returns their number and the names of those left out as copies."""
+    out.mkdir(parents=True, exist_ok=True)
+    probes: dict[str, set[int]] = {}
+    copies = []
+    for path in sorted(p for folder in folders for p in folder.rglob("*.txt")):
+        text = unwrap(path.read_text(encoding="utf-8-sig", errors="replace"))
+        all_runs = runs(text)
+        if any(len(all_runs & probe) > len(probe) / 4 for probe in probes.values()):
+            copies.append(path.name)
+            continue
+        probes[path.name] = {hash(run) for run in sample(text)}
+        (out / path.name).write_text(text, encoding="utf-8")
+    return len(probes), copies
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.corpora.clean_books", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="where the .txt files are")
+    parser.add_argument("out", type=Path, metavar="OUT", help="where they go")
+    arguments = parser.parse_args()
+    count, copies = clean(arguments.folders, arguments.out)
+    print(f"{count} books in {arguments.out}; left out as copies: {', '.join(copies) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""One budget of text from 1, 2, 4, ... sources: `python -m experiments.corpora.mix SOURCES OUT --order a,b,c,d`.
+
+SOURCES has a folder of .txt files for each source. OUT gets `sources1`, `sources2`, `sources4`, ...: as many characters
+in each, in equal shares, from the first one, two, four, ... sources of `--order`. Files are cut into pieces of about
+20,000 characters, shuffled by a fixed seed; a smaller share is the beginning of a larger one. Existing files in OUT are
+replaced. `mixtures` trains on what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+from gpt_jax.errors import InputError, unknown
+
+PIECE = 20_000  # characters
+
+
+def pieces(text: str, size: int = PIECE) -> list[str]:
+    """`text` cut at ends of lines into pieces of at least `size` characters, and the rest, of less than twice that."""
+    found, start = [], 0
+    while len(text) - start > 2 * size:
+        end = text.find("\n", start + size) + 1
+        if not end or end - start > 2 * size:
+            end = start + size
+        found.append(text[start:end])
+        start = end
+    return [*found, text[start:]]
+
+
+def read(folder: Path) -> list[str]:
+    """Every .txt file below `folder`, in pieces, shuffled. Raises `InputError` where there is none."""
+    files = sorted(folder.rglob("*.txt"))
+    if not files:
+        raise InputError(f"SOURCES: {str(folder)!r} holds no .txt file")
+    found = [piece for file in files for piece in pieces(file.read_text(encoding="utf-8", errors="replace"))]
+    random.Random(0).shuffle(found)
+    return found
+
+
+def share(source: list[str], characters: int, name: str) -> list[str]:
+    """The first pieces of a source, `characters` in all, the last one cut. Raises `InputError`: there are fewer."""
+    taken, left = [], characters
+    for piece in source:
+        if left <= 0:
+            break
+        taken.append(piece[:left])
+        left -= len(piece)
+    if left > 0:
+        raise InputError(f"--characters: source {name!r} has {characters - left:,}, and {characters:,} are its share")
+    return taken
+
+
+def mix(folder: Path, out: Path, order: list[str], characters: int) -> list[Path]:
+    """Writes the mixtures; returns their folders. Raises `InputError`: an unknown source, or one that is too small."""
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for name in order:
+        if name not in there:
+            raise unknown("source", name, there or [f"a folder of {folder}"])
+    sources = {name: read(folder / name) for name in order}
+    counts = [2**n for n in range(len(order).bit_length()) if 2**n <= len(order)]
+    shares = {count: characters // count for count in counts}
+    made = {
+        count: {name: share(sources[name], shares[count], name) for name in order[:count]} for count in counts
+    }  # fmt: skip
+    folders = []
+    for count, parts in made.items():
+        place = out / f"sources{count}"
+        place.mkdir(parents=True, exist_ok=True)
+        for old in place.glob("*.jsonl"):
+            old.unlink()
+        for name, texts in parts.items():
+            lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+            (place / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        folders.append(place)
+    return folders
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.corpora.mix",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sources", type=Path, metavar="SOURCES", help="a folder with a folder for each source")
+    parser.add_argument("out", type=Path, metavar="OUT", help="where the mixtures go")
+    parser.add_argument("--order", required=True, help="the sources, the first alone in sources1: books,wikipedia,news")
+    parser.add_argument("--characters", type=int, default=8_000_000, help="of each mixture (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    try:
+        folders = mix(given.sources, given.out, [n for n in given.order.split(",") if n], given.characters)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(f"{folder}: {', '.join(sorted(p.stem for p in folder.iterdir()))}" for folder in folders))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Training as a run does it: a state, its hooks, its log and its checkpoints in one folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from experiments.runs.screen import Screen
+from experiments.measurements.unigram import validation_entropy
+from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
+from gpt_jax.disk import write_atomically
+from gpt_jax.data.pipeline import open_batches, validation_batches
+from gpt_jax.data.prepare import Corpus
+from gpt_jax.data.tokenizers import continued
+from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
+from gpt_jax.generation import generate
+from gpt_jax.model.costs import train_flops_per_token
+from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.self_attention import attention_computed_by
+from gpt_jax.parallel.hosts import agreed, is_writer
+from gpt_jax.parallel.mesh import check_batch, make_mesh, process_rows, put_batch
+from gpt_jax.sharding import shaped, state_shardings
+from gpt_jax.parallel.lowering import lower_step
+from gpt_jax.training.checkpoint import Checkpoints
+from gpt_jax.training.loop import Hook, train
+from gpt_jax.training.metrics_log import MetricsLog, peak_flops
+from gpt_jax.training.plan import Plan, learning_rate, make_plan
+from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
+
+SAMPLE_TEMPERATURE = 0.8
+Metrics = dict[str, Any]
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; what it had done is in the checkpoint of `step`, if that is not 0."""
+
+    def __init__(self, step: int):
+        kept = "its checkpoint is written" if step else "no checkpoint is written yet"
+        super().__init__(f"stopped {f'at step {step:,}' if step else 'before the first step'}: {kept}")
+        self.step = step
+
+
+def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, int]:
+    """The training step, compiled once for the shapes of this run, and the bytes of memory it needs on a device."""
+    compiled = lower_step(config, mesh, plan.accumulation, plan.micro_batch).compile()
+    memory = compiled.memory_analysis()
+    needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory is not None else 0
+    return compiled, needed
+
+
+class Session:
+    """One run, from where its folder stands to its end. `params` holds the last parameters after `train`."""
+
+    def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen):
+        self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
+        self.own = folder if is_writer() else Path(tempfile.mkdtemp())  # one of several processes writes
+        self.plan = make_plan(config)
+        self.mesh = make_mesh(config.mesh)
+        check_batch(self.mesh, self.plan.micro_batch)
+        self.tokens = self.plan.tokens
+        self.rates = learning_rate(config.optimizer, self.tokens[:-1], config.training.train_tokens)
+        self.peak, self.flops_per_token = peak_flops(), train_flops_per_token(config.model)
+        self.checkpoints = Checkpoints(folder / "checkpoints", config.training.keep_last, config.training.keep_best)
+        self.validation_loss: float | None = None  # the newest, nats/token
+        self.seconds = 0.0  # spent before this session
+        self.params: Any = None
+
+    def train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
+        """Trains to the end and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`."""
+        with ExitStack() as opened:
+            opened.callback(self.checkpoints.close)  # once what is being written is
+            opened.enter_context(jax.set_mesh(self.mesh))
+            return self._train(opened, should_stop, divergence_is_outcome)
+
+    def _train(self, opened: ExitStack, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
+        started, plan, training = time.perf_counter(), self.plan, self.config.training
+        state = self._initial_state()
+        first = int(state.step)
+        self._save_tokenizer()
+        self.seconds -= started  # spent() adds the clock
+        tensorboard = self.own / "tensorboard" if training.tensorboard else None
+        self.log = MetricsLog(self.own / "metrics.jsonl", first, tensorboard)
+        opened.callback(self.log.close)
+        self.samples = Samples(self.own / "samples.txt", first)
+        with self.screen.waiting("compiling the training step"):
+            compiled, memory = compile_step(self.config, plan, self.mesh)
+        if agreed(should_stop, every=1)():
+            raise Interrupted(first)
+        self.screen.table("this run", self._derived(memory, first))
+        rows = process_rows(self.mesh, plan.micro_batch)
+        batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
+
+        def step(state, tokens_ABT1, rate, seed):
+            return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
+
+        micro_batches = batches.iterate(int(plan.first_micro_batch[first]))
+        last = {plan.steps}
+        hooks = [
+            Hook(plan.due(training.evaluate_every_tokens) - last, self._evaluate),
+            Hook(last, partial(self._evaluate, whole=True)),
+            Hook(plan.due(training.sample_every_tokens) | last, self._sample),
+            Hook(plan.due(training.checkpoint_every_tokens) | last, self._save),
+        ]
+        self.logged, self.clock = first, time.perf_counter()
+        self.log_due = plan.due(training.log_every_tokens) | last
+        metrics: Metrics = {"diverged": 0.0}
+        try:
+            with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
+                state = train(
+                    state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks,
+                    agreed(should_stop),
+                )  # fmt: skip
+            reached = int(state.step)
+            if reached < plan.steps:
+                self._save(reached, state)
+                self.checkpoints.wait()
+                raise Interrupted(reached)
+            self.params = state.params
+            metrics |= self._final()
+        except TrainingDiverged as diverged:
+            if not divergence_is_outcome:
+                raise self._explained(diverged) from None
+            self.screen.warn(f"diverged: {diverged}")
+            metrics = {"diverged": 1.0, "diverged_at_step": diverged.step, "tokens": int(self.tokens[diverged.step])}
+        self.checkpoints.wait()
+        seen = metrics["tokens"] = int(metrics.get("tokens", self.tokens[-1]))
+        return metrics | {
+            "parameters": parameter_count(self.config.model),
+            "train/flops": self.flops_per_token * seen,
+            "time/seconds": self._spent(),
+        }
+
+    def _initial_state(self) -> TrainState:
+        """The newest readable checkpoint's state, or a fresh one."""
+        shapes = jax.eval_shape(partial(init_state, self.config))
+        shardings = state_shardings(shapes, self.mesh)
+        fresh = jax.jit(partial(init_state, self.config), out_shardings=shardings)  # straight into its shards
+        seed = np.uint32(self.config.training.seed)
+        restored = self.checkpoints.restore(shaped(shapes, shardings), self.screen.warn, accept=self._check_origin)
+        if restored is None:
+            return fresh(seed)
+        state, meta = restored
+        self.validation_loss, self.seconds = meta["validation/loss"], meta["seconds"]
+        self.screen.say(f"resuming after step {int(state.step):,} of {self.plan.steps:,}")
+        return state
+
+    def _check_origin(self, meta: dict[str, Any]) -> None:
+        """Raises `InputError` for a checkpoint of another config, with the keys that differ, or of other data."""
+        changed = differences(from_dict(meta["config"]), self.config) if "config" in meta else {}
+        if changed:
+            shown = ", ".join(f"{key} is {theirs!r}, not {ours!r}" for key, (theirs, ours) in changed.items())
+            raise InputError(
+                f"{self.folder / 'checkpoints'} holds checkpoints of another config: {shown}: only this run's own are "
+                "allowed"
+            )
+        if meta["data_digest"] != self.corpus.digest:
+            raise InputError(
+                f"{self.folder}: it was trained on data of digest {meta['data_digest']}, the data now has "
+                f"{self.corpus.digest}: only the same data is allowed"
+            )
+
+    def _derived(self, memory: int, first: int) -> dict[str, str]:
+        """What the config amounts to, for people."""
+        plan, corpus, total = self.plan, self.corpus, int(self.tokens[-1])
+        steps = f"{plan.steps:,} of {self.config.training.batch_tokens:,} tokens"
+        steps += f" in {plan.accumulation} micro-batches" if plan.accumulation > 1 else ""
+        steps += f"; {plan.steps - first:,} are left" if first else ""
+        return {
+            "parameters": f"{parameter_count(self.config.model):,}",
+            "steps": steps,
+            "tokens": f"{total:,}: {total / corpus.train_tokens:.2g} epochs of {corpus.train_tokens:,}",
+            "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
+            "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is {self.peak:.3g} FLOP/s",
+            "attention": attention_computed_by(self.config.model, jax.default_backend()),
+            "memory": f"{memory / 2**20:,.0f} MiB for the training step" + (" on each device" * (self.mesh.size > 1)),
+            "devices": self._devices(),
+            "folder": str(self.folder),
+        }
+
+    def _devices(self) -> str:
+        kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()}))
+        if self.mesh.size == 1:
+            return kinds
+        shape = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
+        return f"{self.mesh.size} of {kinds}: {shape}; {jax.process_count()} processes"
+
+    def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        now, tokens = time.perf_counter(), int(self.tokens[step])
+        speed = (tokens - int(self.tokens[self.logged])) / max(now - self.clock, 1e-9)
+        self.screen.advance(tokens, metrics["train/loss"], speed, speed * self.flops_per_token / self.peak)
+        if step in self.log_due:
+            rate = float(self.rates[step - 1])
+            self.log.write(step, tokens, {**metrics, "learning_rate": rate, "time/tokens_per_second": speed})
+            self.logged, self.clock = step, now
+
+    def _evaluate(self, step: int, state: TrainState, whole: bool = False) -> None:
+        """Validation over `evaluation_tokens`, or over the whole split."""
+        most = None if whole else self.config.training.evaluation_tokens
+        batches = validation_batches(self.corpus, batch_size=self.plan.micro_batch, max_tokens=most)
+        everything = slice(0, self.plan.micro_batch)
+        put = partial(put_batch, self.mesh, everything, self.plan.micro_batch)
+        loss, _ = mean_loss(self.config.model, state.params, batches, put)
+        bits = bits_per_byte(loss, self.corpus.validation_tokens, self.corpus.validation_bytes)
+        self.validation_loss = loss
+        self.log.write(step, int(self.tokens[step]), {"validation/loss": loss, "validation/bits_per_byte": bits})
+        self.screen.say(f"step {step:,}: validation {loss:.4f} nats/token, {bits:.4f} bits/byte")
+        self._restart_clock(step)
+
+    def _sample(self, step: int, state: TrainState) -> None:
+        training, tokenizer = self.config.training, self.corpus.tokenizer
+        prompt = tokenizer.encode(training.sample_prompt) or [tokenizer.end_of_text or 0]
+        count = min(training.sample_tokens, self.config.model.context_length - len(prompt))
+        key = jax.random.fold_in(purpose_key(training.seed, SAMPLING), step)
+        (tokens,) = generate(self.config.model, state.params, [prompt], count, SAMPLE_TEMPERATURE, key=key)
+        text = training.sample_prompt + continued(tokenizer, prompt, tokens)
+        self.samples.write(step, int(self.tokens[step]), text)
+        self.screen.sample(step, text)
+        self._restart_clock(step)
+
+    def _save(self, step: int, state: TrainState) -> None:
+        self.log.sync()
+        meta = {
+            "config": to_dict(self.config), "config_digest": digest(self.config), "seed": self.config.training.seed,
+            "data_digest": self.corpus.digest, "tokenizer_digest": self.corpus.tokenizer.digest,
+            "tokens": int(self.tokens[step]), "validation/loss": self.validation_loss, "seconds": self._spent(),
+        }  # fmt: skip
+        self.checkpoints.save(step, state, meta, self.validation_loss)
+        self._restart_clock(step)
+
+    def _save_tokenizer(self) -> None:
+        """Once, and whole or not at all."""
+        folder, partial = self.own / "tokenizer", self.own / ".tokenizer.partial"
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            self.corpus.tokenizer.save(partial)
+            partial.rename(folder)
+
+    def _final(self) -> Metrics:
+        """The newest figures in the log, which may be an earlier session's."""
+        lines = self.log.lines()
+        speeds = [line["time/tokens_per_second"] for line in lines if "time/tokens_per_second" in line]
+        newest = {key: value for line in lines for key, value in line.items()}
+        return {
+            **{key: newest[key] for key in ("validation/loss", "validation/bits_per_byte", "train/loss")},
+            "validation/unigram_entropy": validation_entropy(self.corpus),
+            "time/tokens_per_second": float(np.median(speeds)),
+        }
+
+    def _explained(self, diverged: TrainingDiverged) -> TrainingDiverged:
+        self.checkpoints.wait()
+        steps = self.checkpoints.steps()
+        kept = f"the checkpoint of step {steps[-1]:,} is the last good one" if steps else "no checkpoint was due yet"
+        hint = "a lower optimizer.learning_rate, a longer optimizer.warmup_tokens or a clip (optimizer.clip_norm) helps"
+        return TrainingDiverged(f"{self.folder}: {diverged}: stopped; {kept}; {hint}", diverged.step)
+
+    def _restart_clock(self, step: int) -> None:
+        """What hooks take is not training time."""
+        self.logged, self.clock = step, time.perf_counter()
+
+    def _spent(self) -> float:
+        return self.seconds + time.perf_counter()
+
+
+class Samples:
+    """`samples.txt`: what the model wrote as it learned. Opening at a step drops what came after it."""
+
+    HEADER = "=== step {step}, {tokens} tokens ==="
+
+    def __init__(self, path: Path, step: int):
+        self._path = path
+        kept: list[str] = []
+        for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
+            words = line.split()
+            if line.startswith("=== step ") and len(words) == 6 and int(words[2].rstrip(",")) > step:
+                break
+            kept.append(line)
+        write_atomically(path, "".join(kept))
+
+    def write(self, step: int, tokens: int, text: str) -> None:
+        with self._path.open("a") as file:
+            file.write(f"{self.HEADER.format(step=step, tokens=tokens)}\n{text}\n\n")

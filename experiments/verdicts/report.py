@@ -1,0 +1,205 @@
+"""The report of an experiment: what was claimed, what was seen, with what confidence and at what cost."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.experiment import FAILED, Experiment
+from experiments.runs.results import Result, read_results, unfinished
+from experiments.verdicts import plots
+from experiments.verdicts.judge import Judged, judge
+from experiments.verdicts.statistics import Interval, clopper_pearson, mean_and_sd, t_interval
+from gpt_jax.errors import InputError
+
+RULE = (
+    "Reproduced: the 95 % interval lies wholly on the stated side of 0 and the estimate reaches the stated margin. "
+    "Contradicted: the same on the other side. Where equality was stated, the interval must lie within the margins "
+    "(reproduced) or outside them (contradicted). Anything else is not seen at this scale. Intervals of means are "
+    "Student's t over paired seeds; those of failure rates combine two Clopper-Pearson intervals, each at 97.5 %, "
+    "and take runs for independent. Failed runs count as failures and are left out of means. Where sweeps are "
+    "compared, the best arm of each side was chosen on the same validation text it is scored on."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `report` prints and where it wrote."""
+
+    experiment: Experiment
+    results: list[Result]
+    judged: list[Judged]
+    missing: list[str]
+    path: Path
+    pictures: list[Path]
+
+
+def make_report(experiment: Experiment, folder: Path) -> Report:
+    """Reads all results in `folder` (DIR/EXPERIMENT), judges them, writes `report.md` and its pictures there.
+
+    Raises `InputError` where nothing is finished, or where the runs do not belong in one report.
+    """
+    results = read_results(folder, experiment)
+    if not results:
+        raise InputError(f"{folder}: no finished run (result.json): nothing to report on {experiment.name}")
+    judged = [judge(results, comparison) for comparison in experiment.comparisons]
+    missing = missing_runs(experiment, results, folder)
+    pictures = [plots.loss_by_arm(results, folder / "loss.png")]
+    if any(one.differences for one in judged):
+        pictures.append(plots.differences(judged, folder / "differences.png"))
+    for metric, axis in experiment.profiles.items():
+        if any(isinstance(r.metrics.get(metric), list) for r in results):
+            pictures.append(plots.profile(results, metric, axis, folder / f"{metric.replace('/', '_')}.png"))
+    report = Report(experiment, results, judged, missing, folder / "report.md", pictures)
+    _write(report.path, to_markdown(report))
+    return report
+
+
+def missing_runs(experiment: Experiment, results: Sequence[Result], folder: Path) -> list[str]:
+    """The runs of the scale's plan, and those begun, that have no result; in words."""
+    scale = results[0].scale
+    done = {(r.arm, r.seed) for r in results}
+    begun = {(p.parent.name, p.name.removeprefix("seed-")) for p in unfinished(folder)}
+    planned = [(arm, seed) for arm in experiment.select(scale) for seed in experiment.scale(scale).seeds]
+    out = [f"{arm} seed {seed} (begun)" for arm, seed in sorted(begun)]
+    return out + [f"{arm} seed {s}" for arm, s in planned if (arm, s) not in done and (arm, str(s)) not in begun]
+
+
+def to_markdown(report: Report) -> str:
+    """The whole report."""
+    e, results = report.experiment, report.results
+    parts = [f"# {e.name}", e.claim.strip(), f"Source: {e.source}"]
+    state = f"Scale `{results[0].scale}`: {len(results)} finished runs of {len({r.arm for r in results})} arms."
+    if report.missing:
+        state += f" **Partial**: {len(report.missing)} not finished: {', '.join(report.missing)}."
+    parts.append(state)
+    for title, primary in (("## Verdicts", True), ("## Other comparisons (not corrected for their number)", False)):
+        rows = [judged_row(j) for j in report.judged if j.comparison.primary is primary]
+        if rows:
+            parts += [title, _table(JUDGED_HEADER, rows)]
+    parts += [f"- {j.comparison.title}: {note}" for j in report.judged for note in j.notes]
+    if report.judged:
+        parts.append(RULE)
+    parts += ["## Arms", _table(arms_header(e), arms_rows(report))]
+    failed = [f"- {r.arm} seed {r.seed}: {r.failure}" for r in results if r.failure]
+    parts += ["## Failed runs", "\n".join(failed)] if failed else []
+    parts += _per_seed(report.judged)
+    floor = noise_floor(report)
+    parts += ["## Noise floor", floor] if floor else []
+    parts += ["## Compute", compute_used(results)]
+    parts += [f"![{picture.stem}]({picture.name})" for picture in report.pictures]
+    return "\n\n".join(parts) + "\n"
+
+
+JUDGED_HEADER = ("comparison", "metric", "stated", "difference", "95 % interval", "bootstrap", "n", "verdict")
+
+
+def judged_row(judged: Judged) -> tuple[str, ...]:
+    """One comparison, as cells under `JUDGED_HEADER`."""
+    c = judged.comparison
+    estimate = judged.interval.estimate if judged.interval else mean_and_sd(list(judged.differences.values()))[0]
+    title = c.title
+    if c.metric != FAILED and len(c.treatments) + len(c.controls) > 2:
+        title += f": {judged.treatment} - {judged.control}"
+    return (
+        title, c.metric, c.stated, number(estimate, signed=True), span(judged.interval), span(judged.bootstrap),
+        str(judged.n), f"**{judged.verdict}**",
+    )  # fmt: skip
+
+
+def verdict_line(judged: Judged) -> str:
+    """One comparison as a line of text."""
+    title, metric, stated, difference, interval, _, n, found = judged_row(judged)
+    return f"{found.strip('*'):<17}  {title}: {metric} {difference} {interval}, n = {n} (stated: {stated})"
+
+
+def arms_header(experiment: Experiment) -> tuple[str, ...]:
+    """The names of `arms_rows`' cells."""
+    return ("arm", "n", "failed", "failure rate (95 %)", *(f"{metric} (mean ± sd)" for metric in experiment.metrics))
+
+
+def arms_rows(report: Report) -> list[tuple[str, ...]]:
+    """One row per arm that has results; means are over runs that did not fail."""
+    rows = []
+    for arm in dict.fromkeys(r.arm for r in report.results):
+        runs = [r for r in report.results if r.arm == arm]
+        good = [r for r in runs if not r.failure]
+        rate = clopper_pearson(len(runs) - len(good), len(runs))
+        cells = []
+        for metric in report.experiment.metrics:
+            mean, sd = mean_and_sd([v for r in good if math.isfinite(v := r.value(metric))])
+            cells.append("-" if math.isnan(mean) else number(mean) + ("" if math.isnan(sd) else f" ± {number(sd)}"))
+        rows.append((arm, str(len(runs)), str(len(runs) - len(good)), f"{rate.estimate:.2f} {span(rate)}", *cells))
+    return rows
+
+
+def noise_floor(report: Report) -> str:
+    """What changing nothing but the seeds does, where the experiment has such a pair of arms; else ""."""
+    if report.experiment.noise_floor is None:
+        return ""
+    again, arm = report.experiment.noise_floor
+    values = {name: {r.seed: r for r in report.results if r.arm == name and not r.failure} for name in (again, arm)}
+    lines = []
+    for metric in dict.fromkeys(c.metric for c in report.experiment.comparisons if c.metric != FAILED):
+        shared = sorted({*values[again]} & {*values[arm]})
+        differences = [values[again][s].value(metric) - values[arm][s].value(metric) for s in shared]
+        differences = [d for d in differences if math.isfinite(d)]
+        if len(differences) > 1:
+            interval, sd = t_interval(differences), mean_and_sd(differences)[1]
+            lines.append(
+                f"- {metric}: {number(interval.estimate, signed=True)} {span(interval)}, "
+                f"sd {number(sd)}, n = {len(differences)}"
+            )
+    head = f"`{again}` is `{arm}` at other seeds; their difference is what seeds alone do:"
+    return "\n".join([head, *(lines or ["- too few seeds"])])
+
+
+def compute_used(results: Sequence[Result]) -> str:
+    """Tokens, FLOPs and seconds over all runs."""
+    totals = {
+        "tokens": "tokens trained on", "train/flops": "FLOP", "time/seconds": "seconds",
+    }  # fmt: skip
+    known = {key: [v for r in results if math.isfinite(v := r.value(key))] for key in totals}
+    lines = [
+        f"- {sum(known[key]):,.0f} {label}" + ("" if len(known[key]) == len(results) else f" ({len(known[key])} runs)")
+        for key, label in totals.items()
+        if known[key]
+    ]
+    return "\n".join([f"- {len(results)} runs", *lines])
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Four significant digits (whole numbers from 10,000 on), or "-" for a number that is not there."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:{'+' if signed else ''}{',.0f' if abs(value) >= 10_000 else '.4g'}}"
+
+
+def span(interval: Interval | None) -> str:
+    return "-" if interval is None else f"[{interval.low:.4g}, {interval.high:.4g}]"
+
+
+def _per_seed(judged: Iterable[Judged]) -> list[str]:
+    judged = [j for j in judged if j.differences]
+    if not judged:
+        return []
+    seeds = sorted({seed for j in judged for seed in j.differences})
+    rows = [
+        (j.comparison.title, j.comparison.metric, *(number(j.differences.get(s, math.nan), True) for s in seeds))
+        for j in judged
+    ]
+    return ["## Differences by seed", _table(("comparison", "metric", *(f"seed {s}" for s in seeds)), rows)]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

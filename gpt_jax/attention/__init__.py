@@ -1,0 +1,21 @@
+"""Attention over patterns: which pairs attend (patterns.py), and how they are computed (implementations.py).
+
+`attend` is imported on first use, so that patterns alone, which a config holds, do not start JAX.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
+
+if TYPE_CHECKING:
+    from gpt_jax.attention.implementations import attend
+
+__all__ = ["Banded", "Dense", "Fixed", "LogSparse", "Pattern", "Strided", "attend"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "attend":
+        raise AttributeError(f"module 'gpt_jax.attention' has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module("gpt_jax.attention.implementations").attend

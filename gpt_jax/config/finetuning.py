@@ -1,0 +1,69 @@
+"""GPT-1's supervised fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpt_jax.config.checks import check_values, require
+
+
+@dataclass(frozen=True)
+class FinetuningConfig:
+    """GPT-1's supervised fine-tuning (sections 3.2 and 4.1), which this run is if it has a `task`.
+
+    Defaults are the paper's. Adam is `optimizer`'s, whose own rate and schedule are not used here. Sizes are counted
+    in examples: a classification task has one sequence for each, similarity two, multiple choice one per answer.
+    """
+
+    task: str | None = None  # a task's name or folder (data/tasks.py); none: this run pre-trains
+    # A run folder, or one in Transformers' layout; several, with commas: the first that holds this run's model. None:
+    # from scratch.
+    weights: str | None = None
+    # What is taken from `weights`: the embeddings and the first n blocks; none: everything; -1: nothing, as the
+    # released code's n_transfer.
+    transfer_layers: int | None = None
+    # "all" (the paper), "head": W_y and the special tokens only (the founding note), "top:N": those and N blocks.
+    trainable: str = "all"
+    examples: int | None = None  # of the training set, drawn by the seed; none: all
+    validation_examples: int | None = None  # the same for every seed; none: all
+    max_length: int | None = None  # tokens of a sequence, special ones too; none: the longest's, or the context
+    epochs: int = 3
+    patience: int | None = None  # epochs without a better validation score before it stops; none: it runs to the end
+    batch_size: int = 32
+    learning_rate: float = 6.25e-5
+    # "linear": up over warmup_fraction of the updates, then down to 0. "released": warmup_linear of the released code,
+    # whose first update has rate 0.
+    schedule: Literal["linear", "released"] = "linear"
+    warmup_fraction: float = 0.002
+    auxiliary_weight: float = 0.5  # lambda in L3 = L2 + lambda L1
+    auxiliary: Literal["mean", "sum"] = "mean"  # over a sequence's tokens: the released code, and the paper's equation
+    # Rows that the auxiliary softmax is over: tokens and special tokens, or positions too, as the released code's.
+    auxiliary_rows: Literal["tokens", "positions"] = "tokens"
+    classifier_dropout: float = 0.1
+    regression: Literal["soft_labels", "mse"] = "soft_labels"
+
+    def __post_init__(self):
+        check_values(self, "finetuning")
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, f"finetuning.{name}", getattr(self, name), "at least 1")
+        for name in ("examples", "validation_examples", "patience"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"finetuning.{name}", value, "at least 1, or none")
+        require(
+            self.max_length is None or self.max_length >= 8, "finetuning.max_length", self.max_length,
+            "at least 8, or none",
+        )  # fmt: skip
+        require(
+            self.transfer_layers is None or self.transfer_layers >= -1,
+            "finetuning.transfer_layers", self.transfer_layers, "at least -1 (nothing), or none (everything)",
+        )  # fmt: skip
+        kind, _, count = self.trainable.partition(":")
+        require(
+            self.trainable in ("all", "head") or (kind == "top" and count.isascii() and count.isdigit()),
+            "finetuning.trainable", self.trainable, "all, head, or top:N for the top N blocks",
+        )  # fmt: skip
+        require(self.learning_rate > 0, "finetuning.learning_rate", self.learning_rate, "more than 0")
+        require(self.auxiliary_weight >= 0, "finetuning.auxiliary_weight", self.auxiliary_weight, "at least 0")
+        for name in ("warmup_fraction", "classifier_dropout"):
+            require(0 <= getattr(self, name) < 1, f"finetuning.{name}", getattr(self, name), "0 <= value < 1")

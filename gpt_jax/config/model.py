@@ -1,0 +1,97 @@
+"""The shape of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpt_jax.attention.patterns import Dense, Pattern
+from gpt_jax.config.checks import check_values, require
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The decoder's shape. One class covers GPT-1 (norm="post"), GPT-2 and GPT-3 (norm="pre").
+
+    `d_head` None means d_model / n_head, which must divide; `d_ff` None means 4 d_model.
+    `attention` is tiled over the layers: `(Dense(), Banded(256))` alternates.
+    `architecture` "lstm" is the baseline of model/baselines.py: n_layer layers of d_ff units, no attention.
+    """
+
+    architecture: Literal["transformer", "lstm"] = "transformer"
+    vocab_size: int = 50257
+    context_length: int = 1024  # tokens
+    n_layer: int = 12
+    n_head: int = 12
+    d_model: int = 768
+    d_head: int | None = None
+    d_ff: int | None = None
+    norm: Literal["post", "pre"] = "pre"
+    layer_norm_epsilon: float = 1e-5
+    attention: tuple[Pattern, ...] = (Dense(),)
+    # "block": at the cost of the pairs. "mask": the definition, at dense cost. "kernel": splash or cuDNN where they
+    # apply (model/kernels.py), else "block".
+    attention_implementation: Literal["block", "mask", "kernel"] = "block"
+    tie_embeddings: bool = True
+    embedding_dropout: float = 0.1
+    # GPT-1's released code drops entries of the embedding *matrix*, input and output alike; others, activations.
+    embedding_dropout_target: Literal["activations", "matrix"] = "activations"
+    attention_dropout: float = 0.1
+    residual_dropout: float = 0.1
+    # "gpt1": all N(0, std). "gpt2": residual projections N(0, std / sqrt(2 n_layer)), positions N(0, std / 2),
+    # as released. "xavier": Glorot normal for the matrices.
+    initialization: Literal["gpt1", "gpt2", "xavier"] = "gpt2"
+    initialization_std: float = 0.02
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    param_dtype: Literal["float32", "bfloat16"] = "float32"
+    # Operands of the matrix products (sums are float32); "compute": as compute_dtype. On a CPU, "bfloat16" here with
+    # float32 activations is the fastest.
+    matmul_dtype: Literal["compute", "float32", "bfloat16"] = "compute"
+    scan_layers: bool = False
+    remat: Literal["none", "dots", "full"] = "none"
+    # Positions of each sequence whose logits exist at once in training; none: as many as fit a quarter of a GiB.
+    loss_chunk: int | None = None
+
+    def __post_init__(self):
+        check_values(self, "model")
+        for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
+            require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+        for name in ("d_head", "d_ff", "loss_chunk"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"model.{name}", value, "at least 1, or none")
+        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
+            require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "0 <= rate < 1")
+        for name in ("layer_norm_epsilon", "initialization_std"):
+            require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "more than 0")
+        require(
+            self.d_head is not None or self.d_model % self.n_head == 0,
+            "model.n_head", self.n_head, f"a divisor of d_model = {self.d_model}, unless d_head is given",
+        )  # fmt: skip
+        patterns = self.attention if isinstance(self.attention, tuple) else (self.attention,)
+        object.__setattr__(self, "attention", patterns)
+        require(
+            len(patterns) > 0 and all(isinstance(p, Pattern) for p in patterns),
+            "model.attention", self.attention, "one or more patterns, such as Dense(), Banded(window=256)",
+        )  # fmt: skip
+        require(
+            not self.scan_layers or self.n_layer % self.attention_period == 0,
+            "model.scan_layers", True, f"n_layer = {self.n_layer} must be a multiple of {self.attention_period}, "
+            "the period of attention",
+        )  # fmt: skip
+
+    @property
+    def head_width(self) -> int:
+        return self.d_head if self.d_head is not None else self.d_model // self.n_head
+
+    @property
+    def mlp_width(self) -> int:
+        return self.d_ff if self.d_ff is not None else 4 * self.d_model
+
+    @property
+    def attention_period(self) -> int:
+        """Layers after which the patterns repeat: 1 for a single pattern."""
+        return len(self.attention)
+
+    def pattern(self, layer: int) -> Pattern:
+        """The pattern of layer `layer`, counted from 0."""
+        return self.attention[layer % len(self.attention)]

@@ -1,0 +1,35 @@
+"""UTF-8 bytes as tokens: no training, no files, and the smallest vocabulary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
+from gpt_jax.disk import digest_of
+
+
+class BytesTokenizer:
+    """UTF-8 bytes as ids 0 to 255, and 256 for the end of a text."""
+
+    FILE = "bytes.json"
+    name = "bytes"
+    vocab_size = 257
+    end_of_text = 256
+    digest = digest_of(["bytes", 257])
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Bytes that are not UTF-8 come out as U+FFFD."""
+        end = END_OF_TEXT.encode()
+        return b"".join(bytes([i]) if i < 256 else end for i in ids).decode(errors="replace")
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / self.FILE).write_text(json.dumps({"vocab_size": self.vocab_size}))

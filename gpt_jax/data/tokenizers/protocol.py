@@ -1,0 +1,35 @@
+"""What the rest of the library asks of a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Tokenizer(Protocol):
+    """What the rest of the library asks of a tokenizer.
+
+    `end_of_text` is the id put before each document when documents are packed; GPT-1 has none.
+    Two tokenizers have the same `digest` exactly when they give the same ids.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def end_of_text(self) -> int | None: ...
+    @property
+    def digest(self) -> str: ...
+    def encode(self, text: str) -> list[int]: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def save(self, folder: Path) -> None: ...
+
+
+def continued(tokenizer: Tokenizer, start: Sequence[int], ids: Sequence[int]) -> str:
+    """The text that `ids` add to that of `start`: with the space between, which GPT-1's entries do not hold."""
+    return tokenizer.decode([*start, *ids])[len(tokenizer.decode(start)) :]

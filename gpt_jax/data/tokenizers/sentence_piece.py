@@ -1,0 +1,142 @@
+"""SentencePiece byte-pair encoding, trained here, with every text coming back exactly.
+
+Ids: 0 `<unk>` (never produced), 1 `<|endoftext|>`, 2 to 257 the bytes, then the pieces from the most frequent
+merge on, then single characters. A character without a piece of its own is spelled in bytes, so nothing is unknown.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from gpt_jax.data.text import blocks
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
+from gpt_jax.disk import digest_of
+from gpt_jax.errors import InputError
+
+FILE = "sentencepiece.model"
+BLOCK = 1000  # characters of one training sentence
+SAMPLE = 40_000_000  # characters of text that training reads at most
+SPACE = "\u2581"  # how SentencePiece writes a space; in a text itself it is spelled in bytes
+
+
+class SentencePieceTokenizer:
+    """A trained SentencePiece model. `model` is the serialised file."""
+
+    name = "sentencepiece"
+
+    def __init__(self, model: bytes):
+        import sentencepiece
+
+        self._model = model
+        self._processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.vocab_size: int = self._processor.vocab_size()
+        ids = range(self.vocab_size)
+        pieces = [[self._processor.id_to_piece(i), self._processor.get_score(i)] for i in ids]
+        self.digest = digest_of(["sentencepiece", pieces])
+        self.end_of_text: int = self._processor.piece_to_id(END_OF_TEXT)
+        self._space = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
+
+    def encode(self, text: str) -> list[int]:
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, in as many threads as there are cores."""
+        batch = self._processor.encode(list(texts), num_threads=-1)
+        for row, text in enumerate(texts):
+            if SPACE in text:
+                batch[row] = self._spelled(text)
+        return batch
+
+    def _spelled(self, text: str) -> list[int]:
+        first, *rest = self._processor.encode(text.split(SPACE))
+        return first + [i for ids in rest for i in (*self._space, *ids)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Bytes that are not UTF-8, and ids past the vocabulary, come out as U+FFFD."""
+        special = {self.end_of_text: END_OF_TEXT}
+        special_or_none = ((i, special.get(i, None if i < self.vocab_size else "\ufffd")) for i in map(int, ids))
+        parts = groupby(special_or_none, key=lambda pair: pair[1])
+        return "".join(
+            text * len(list(run)) if text is not None else self._processor.decode([i for i, _ in run])
+            for text, run in parts
+        )
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_bytes(self._model)
+
+
+def load(path: Path) -> SentencePieceTokenizer:
+    """Reads a model file. Raises `InputError` if it is not one of ours."""
+    try:
+        tokenizer = SentencePieceTokenizer(path.read_bytes())
+    except RuntimeError:
+        raise InputError(f"tokenizer: {str(path)!r} is damaged: not a SentencePiece model") from None
+    if tokenizer.end_of_text == 0:
+        raise InputError(f"tokenizer: {str(path)!r} has no piece {END_OF_TEXT}")
+    return tokenizer
+
+
+def train(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
+    """Byte-pair encoding with exactly `vocab_size` entries; the same texts give the same model.
+
+    Text past 40 million characters is sampled evenly. Pieces never cross a space, but may end in newlines.
+
+    Raises:
+      InputError: `vocab_size` is more than the text supports, or too small for its characters.
+    """
+    import sentencepiece
+
+    sentences = (block for text in texts for block in blocks([text], BLOCK))
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(_sample(sentences, SAMPLE // BLOCK)),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocab_size,
+            byte_fallback=True,
+            control_symbols=[END_OF_TEXT],
+            unk_id=0,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            split_digits=True,
+            character_coverage=0.9995,
+            max_sentence_length=1 << 16,
+            minloglevel=4,
+        )
+    except RuntimeError as error:
+        raise InputError(f"model.vocab_size: {vocab_size} is not allowed: {_allowed(str(error))}") from None
+    return SentencePieceTokenizer(model.getvalue())
+
+
+def _sample(items: Iterable[str], limit: int) -> list[str]:
+    """At most `limit` items, evenly spaced, from a stream of unknown length."""
+    kept, stride = [], 1
+    for index, item in enumerate(items):
+        if index % stride == 0:
+            kept.append(item)
+            if len(kept) == limit:
+                kept, stride = kept[::2], stride * 2
+    return kept
+
+
+def _allowed(error: str) -> str:
+    """SentencePiece's complaint about the size, in one line."""
+    if "sentences_.empty()" in error:
+        return "there is no training text"
+    if most := re.search(r"value <= (\d+)", error):
+        return f"this training text supports at most {most[1]}"
+    if least := re.search(r"required_chars\. \d+ vs (\d+)", error):
+        return f"at least {least[1]}, for the bytes and the characters of this training text"
+    return " ".join(error.split())

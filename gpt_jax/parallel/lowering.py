@@ -1,0 +1,32 @@
+"""The training step, laid out over a mesh: lowered from shapes alone, for the devices here or for others."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gpt_jax.config import RunConfig
+from gpt_jax.parallel.mesh import batch_sharding
+from gpt_jax.sharding import shaped, state_shardings
+from gpt_jax.training.state import init_state
+from gpt_jax.training.step import make_train_step
+
+
+def lower_step(config: RunConfig, mesh: Mesh, accumulation: int, micro_batch: int) -> jax.stages.Lowered:
+    """`make_train_step(config)` for tokens `(accumulation, micro_batch, context + 1)`, donating its state.
+
+    State and batch are split as parallel/sharding.py says; rate, seed and metrics are whole everywhere. Nothing is
+    allocated. The mesh's devices need not be here: a TPU topology's do.
+    """
+    state = jax.eval_shape(partial(init_state, config))
+    shardings, whole = state_shardings(state, mesh), NamedSharding(mesh, PartitionSpec())
+    shape = (accumulation, micro_batch, config.model.context_length + 1)
+    tokens = jax.ShapeDtypeStruct(shape, np.int32, sharding=batch_sharding(mesh, shape))
+    rate, seed = (jax.ShapeDtypeStruct((), dtype, sharding=whole) for dtype in (np.float32, np.uint32))
+    with jax.set_mesh(mesh):
+        step = jax.jit(make_train_step(config), out_shardings=(shardings, whole), donate_argnums=0)
+        traced = step.trace(shaped(state, shardings), tokens, rate, seed)
+        return traced.lower(lowering_platforms=(mesh.devices.flat[0].platform,))

@@ -1,0 +1,100 @@
+"""The optional kernels give what block attention gives, are chosen only where they apply, and compile for TPU."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gpt_jax.attention.block import block_attention
+from gpt_jax.attention.kernels import choose, kernel_attention
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
+
+KERNEL_PATTERNS = [Dense(), Banded(100)]
+
+
+@pytest.mark.parametrize(
+    "pattern, platform, dtype, head_width, length, dropout, kernel",
+    [
+        (Dense(), "cpu", "bfloat16", 64, 1024, 0.0, "jnp"),
+        (Dense(), "tpu", "bfloat16", 64, 1024, 0.0, "splash"),
+        (Banded(256), "tpu", "float32", 128, 2048, 0.0, "splash"),
+        (Banded(256), "tpu", "float32", 128, 256, 0.0, "jnp"),
+        (Banded(256), "tpu", "float32", 80, 2048, 0.0, "jnp"),
+        (Dense(), "tpu", "bfloat16", 64, 1024, 0.1, "jnp"),
+        (Dense(), "gpu", "bfloat16", 64, 1024, 0.0, "cudnn"),
+        (Banded(256), "cuda", "float16", 128, 1024, 0.0, "cudnn"),
+        (Banded(256), "cuda", "float32", 128, 1024, 0.0, "jnp"),
+        (Dense(), "cuda", "bfloat16", 60, 1024, 0.0, "jnp"),
+        (Dense(), "cuda", "bfloat16", 192, 1024, 0.0, "jnp"),
+        (Dense(), "cuda", "bfloat16", 64, 1024, 0.1, "jnp"),
+        (Strided(64), "tpu", "bfloat16", 64, 4096, 0.0, "jnp"),
+        (Fixed(64, 8), "cuda", "bfloat16", 64, 4096, 0.0, "jnp"),
+        (LogSparse(64), "tpu", "bfloat16", 64, 4096, 0.0, "jnp"),
+    ],
+)
+def test_a_kernel_is_chosen_only_where_it_applies(pattern, platform, dtype, head_width, length, dropout, kernel):
+    assert choose(pattern, platform, dtype, head_width, length, dropout) == kernel
+
+
+@pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)
+def test_splash_interpreted_equals_block_attention_in_value_and_gradient(pattern):
+    q, k, v, out_bar = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 200, 1, 64)), jnp.float32)
+
+    def value_and_gradients(attention):
+        out, pull = jax.vjp(attention, q, k, v)
+        return out, *pull(out_bar)
+
+    splash = functools.partial(kernel_attention, pattern=pattern, kernel="splash", interpret=True)
+    ours = value_and_gradients(jax.jit(functools.partial(block_attention, pattern=pattern)))
+    for a, b in zip(value_and_gradients(jax.jit(splash)), ours, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)
+def test_cudnn_lowers_for_cuda_with_the_window_of_the_pattern(pattern, monkeypatch):
+    """No CUDA here: JAX is told of a cuDNN and a Hopper GPU, and the lowered program is read."""
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91100)
+    monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
+    monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
+    x = jax.ShapeDtypeStruct((2, 512, 4, 64), jnp.bfloat16)
+    attention = jax.jit(functools.partial(kernel_attention, pattern=pattern, kernel="cudnn"))
+    text = attention.trace(x, x, x).lower(lowering_platforms=("cuda",)).as_text().replace("\\22", '"')
+    assert "__cudnn$fmhaSoftmax" in text and '"mask_type": "CAUSAL"' in text
+    window = pattern.window if isinstance(pattern, Banded) else 0
+    assert f'"sliding_window_length": {window}' in text
+
+
+def test_splash_compiles_ahead_of_time_for_tpu_v5e():
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("libtpu is not installed (extra tpu)")
+    program = """
+        import functools, jax, jax.numpy as jnp
+        from jax.experimental import topologies
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec
+        from gpt_jax.attention.kernels import kernel_attention
+        from gpt_jax.attention.patterns import Banded, Dense
+
+        devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+        sharding = NamedSharding(Mesh(devices[:1], "x"), PartitionSpec())
+        x = jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16, sharding=sharding)
+        for pattern in (Dense(), Banded(256)):
+            attention = functools.partial(kernel_attention, pattern=pattern, kernel="splash")
+            gradients = jax.jit(jax.grad(lambda q, k, v: attention(q, k, v).astype(jnp.float32).sum(), (0, 1, 2)))
+            compiled = gradients.trace(x, x, x).lower(lowering_platforms=("tpu",)).compile()
+            assert "tpu_custom_call" in compiled.as_text()
+        print("compiled")
+    """
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert result.stdout.endswith("compiled\n"), result.stderr[-2000:]

@@ -1,0 +1,56 @@
+"""The experiment `composition`: arms are trained on the pair they are tested on, and a gap is of their own scores."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.claims import composition as module
+from experiments.experiment import FinishedRun, load
+from gpt_jax import GPT
+from gpt_jax.config import override
+from gpt_jax.data.pairs import composition
+from gpt_jax.data.pairs.composition import pair_names
+from gpt_jax.data.prepare import Corpus
+from gpt_jax.data.tokenizers import BytesTokenizer
+
+
+def test_each_arm_is_a_model_on_a_pair_and_smoke_needs_no_files():
+    e = load("composition")
+    configs = {arm: e.config(arm, "cpu", 0) for arm in e.select("cpu")}
+    assert {c.data.source for c in configs.values()} == {"scan_length", "scan_jump", "sums"} <= set(pair_names())
+    for arm, config in configs.items():
+        assert (config.model.architecture == "lstm") == arm.endswith("lstm")
+    assert {e.config(arm, "smoke", 0).data.source for arm in e.select("smoke")} == {"sums"}
+    compared = {c.treatment for c in e.comparisons if c.primary and c.metric == "gap/ood"}
+    assert compared == set(e.arms)
+    assert all(c.expected == "higher" and not c.controls for c in e.comparisons if c.primary)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_the_gap_is_of_the_exact_matches_of_every_test_part(right, monkeypatch, tmp_path):
+    def sums(files):
+        item = {"context": "1 plus 1 =", "completion": " 2"}
+        return {"train": [item], "iid": [item] * 4, "ood_4": [item] * 4, "ood_5": [item] * 4, "ood_6": [item] * 4}
+
+    monkeypatch.setattr(composition, "PAIRS", tuple(
+        composition.CompositionPair(p.name, "", "", p.splits, sums, 4) for p in composition.PAIRS if p.name == "sums"
+    ))  # fmt: skip
+    if right:  # of the first test part asked about, and of one other
+        answers = iter([True, False, True, False])
+        monkeypatch.setattr("gpt_jax.evaluation.evaluator.write", lambda model, prompts, *rest: (
+            [" 2" if answer else " 3" for answer in [next(answers)] for _ in prompts]
+        ))  # fmt: skip
+    config = override(load("composition").config("sums-small", "smoke", 0), {
+        "model.vocab_size": 257, "model.d_model": 8, "data.tokenizer": "bytes",
+    })  # fmt: skip
+    params = GPT(config.model).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    found = module.exact_match(FinishedRun(config, params, Corpus(tmp_path, BytesTokenizer(), {})))
+    scores = {name: found[f"{name}/exact"] for name in ("test", "ood_4", "ood_5", "ood_6")}
+    if right:
+        assert scores == {"test": 100, "ood_4": 0, "ood_5": 100, "ood_6": 0}
+        assert found["ood/exact"] == pytest.approx(100 / 3) and found["gap/ood"] == pytest.approx(200 / 3)
+        assert found["relative_gap/ood"] == pytest.approx(2 / 3)
+        assert found["gap/ood_low"] == found["gap/ood_high"] == found["gap/ood"]  # no item differs from another
+    else:
+        assert set(scores.values()) == {0}
+        assert found["gap/ood"] == 0 and "relative_gap/ood" not in found  # part of nothing

@@ -1,0 +1,324 @@
+"""What can go wrong while a run trains, done to real runs: kills, signals, damaged files, a full disk, a NaN.
+
+Each ends in a run that equals an uninterrupted one bit by bit, or in one line that says what happened.
+`GPT_JAX_FAULT_SEED` sets the moments of the kills and the damaged bits.
+"""
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.cli import main
+from experiments.runs import runner, session
+from experiments.runs.weights import restore
+from gpt_jax.config import override, to_dict
+from gpt_jax.errors import InputError, TrainingDiverged
+from tests.experiments.runs.test_runner import IDENTITY, assert_same_run, finished, run, stop_at, text  # noqa: F401
+from tests.training.test_checkpoint import DAMAGES, files_of, flip
+from tests.training.tiny import TINY
+
+RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
+# A checkpoint after every step, all of them kept, in a run that ten kills do not reach the end of.
+FREQUENT = override(
+    TINY,
+    {
+        "training.train_tokens": 64 * 240, "training.checkpoint_every_tokens": 64, "training.keep_last": 1000,
+        "training.evaluate_every_tokens": 64 * 40, "training.sample_every_tokens": 64 * 40,
+    },
+)  # fmt: skip
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from experiments.runs import runner
+from gpt_jax.config import from_dict
+identity = runner.RunIdentity("quickstart", "gpt", 0, "smoke")
+runner.run(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), identity, data_dir=Path(sys.argv[3]))
+"""
+
+
+def trained(folder):
+    """Steps that `metrics.jsonl` holds."""
+    log = folder / "metrics.jsonl"
+    return log.read_text().count("train/loss") if log.exists() else 0
+
+
+def opened(folder):
+    """Changes when a session opens the run's log."""
+    log = folder / "metrics.jsonl"
+    return log.stat().st_ino if log.exists() else None
+
+
+def wait_for(true, process, seconds=240):
+    until = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None and time.monotonic() < until, "the process ended, or hangs"
+        time.sleep(0.002)
+
+
+def start(*command):
+    command = [sys.executable, *map(str, command)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def cli(*argv):
+    return start("-m", "experiments", *argv)
+
+
+def same_state(folder, reference, config):
+    """The newest checkpoint equals the one of that step in `reference`; gives the step."""
+    state = restore(config, folder, pytest.fail)
+    jax.tree.map(np.testing.assert_array_equal, state, restore(config, reference, pytest.fail, step=int(state.step)))
+    return int(state.step)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_ten_random_moments_equals_one_that_was_not(text, tmp_path):  # noqa: F811
+    """kill -9 while steps are trained and checkpoints written; after each, the newest checkpoint is exact."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(whole, text, FREQUENT)
+    reached = 0
+    for _ in range(10):
+        before = opened(killed)
+        process = start("-c", SCRIPT, json.dumps(to_dict(FREQUENT)), killed, text)
+        wait_for(lambda before=before: opened(killed) != before, process)
+        target = reached + RNG.randint(1, 20)
+        wait_for(lambda target=target: trained(killed) >= target, process)
+        time.sleep(RNG.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        reached = same_state(killed, whole, FREQUENT)
+    assert 10 <= reached < 240 and not (killed / "result.json").exists()
+    run(killed, text, FREQUENT)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (whole, killed)]
+    assert results[0]["metrics"]["validation/loss"] == results[1]["metrics"]["validation/loss"]
+    assert same_state(killed, whole, FREQUENT) == 240
+    assert [line for line in lines(killed) if "train/loss" in line] == [
+        line for line in lines(whole) if "train/loss" in line
+    ]
+    assert not [path for path in (killed / "checkpoints").iterdir() if not path.name.isdigit()]
+
+
+def lines(folder):
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in found]
+
+
+@pytest.fixture(scope="module")
+def half(text, tmp_path_factory):  # noqa: F811
+    """A run that was stopped at step 9, with checkpoints of steps 8 and 9."""
+    folder = tmp_path_factory.mktemp("half") / "seed-0"
+    with pytest.raises(runner.Interrupted):
+        run(folder, text, should_stop=stop_at(folder, 9))
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["8", "9"]
+    return folder
+
+
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
+
+
+@pytest.mark.parametrize("kind", [slow("truncated"), "flipped", slow("deleted")])
+def test_a_run_with_a_damaged_checkpoint_names_it_and_goes_on_from_the_one_before(
+    half, finished, text, tmp_path, capsys, kind  # noqa: F811
+):  # fmt: skip
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    victim = RNG.choice([path for path in files_of(folder / "checkpoints" / "9") if path.name != "digests.json"])
+    if kind == "flipped":
+        flip(victim, RNG.randrange(10**6))
+    else:
+        DAMAGES[kind](victim)
+    assert main(["resume", str(folder), "--data-dir", str(text)]) == 0
+    out = "".join(capsys.readouterr().out.split())  # the terminal's lines are broken anywhere
+    assert f"checkpoint{folder / 'checkpoints' / '9'}isdamaged" in out and victim.name in out
+    assert "resumingafterstep8" in out
+    assert_same_run(folder, finished[0])
+    assert (folder / "checkpoints" / "damaged-9").is_dir()
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_stops_with_one_line(half, text, tmp_path, capsys):  # noqa: F811
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    for step in ("8", "9"):
+        flip(max(files_of(folder / "checkpoints" / step), key=lambda path: path.stat().st_size), 100)
+    assert main(["resume", str(folder), "--data-dir", str(text)]) == 2
+    assert f"error: {folder / 'checkpoints'}: no checkpoint can be read" in capsys.readouterr().err
+
+
+def test_a_flipped_bit_of_a_token_shard_is_named_before_training(half, text, tmp_path, monkeypatch):  # noqa: F811
+    folder, cache = copied(half, tmp_path, monkeypatch)
+    shard = next(cache.rglob("train-*.array_record"))
+    flip(shard, RNG.randrange(10**6))
+    with pytest.raises(InputError, match=f"{shard.name}.*is missing or damaged: delete"):
+        run(folder, text)
+
+
+@pytest.mark.parametrize("places", [[1 << 16], range(100, 8000, 50)], ids=["postscript", "records"])
+def test_a_flip_in_a_large_shard_is_named_when_it_is_read(half, text, tmp_path, monkeypatch, places):  # noqa: F811
+    """A large file of the same size and time is not hashed at opening; ArrayRecord's own hashes see the flip."""
+    monkeypatch.setattr("gpt_jax.disk.ALWAYS_HASHED", 0)
+    folder, cache = copied(half, tmp_path, monkeypatch)
+    shard = next(cache.rglob("train-*.array_record"))
+    with pytest.raises(runner.Interrupted):
+        run(folder, text, should_stop=lambda: True)  # hashes the files, and remembers it
+    stat = shard.stat()
+    for place in places:
+        flip(shard, place)
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(InputError, match=f"{shard.name}.*is missing or damaged: delete"):
+        run(folder, text)
+
+
+def copied(folder, tmp_path, monkeypatch):
+    """A run folder and the data's cache, to be damaged."""
+    shutil.copytree(folder, tmp_path / "run")
+    shutil.copytree(os.environ["GPT_JAX_CACHE"], tmp_path / "cache")
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "run", tmp_path / "cache"
+
+
+@pytest.mark.parametrize("step, kept", [slow(1, "no checkpoint was due yet"), slow(6, "step 4 is"), (8, "step 4 is")])
+def test_a_nan_stops_the_run_at_its_step_and_the_last_good_checkpoint_goes_on(
+    finished, text, tmp_path, monkeypatch, step, kept  # noqa: F811
+):  # fmt: skip
+    """Step 8 is one of which a checkpoint is due: it must not hold the NaN."""
+    compile_step = session.compile_step
+
+    def poisoned(*arguments):
+        compiled, memory = compile_step(*arguments)
+
+        def train_step(state, *rest):
+            if int(state.step) == step - 1:
+                state = dataclasses.replace(state, params=jax.tree.map(lambda x: x * np.nan, state.params))
+            return compiled(state, *rest)
+
+        return train_step, memory
+
+    monkeypatch.setattr(session, "compile_step", poisoned)
+    with pytest.raises(TrainingDiverged, match=rf"is nan at step {step}: stopped; .*{kept}.*optimizer\.learning_rate"):
+        run(tmp_path, text)
+    monkeypatch.undo()
+    run(tmp_path, text)
+    assert_same_run(tmp_path, finished[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_with_0_and_the_command_that_goes_on(text, tmp_path, number):  # noqa: F811
+    argv = ["run", "quickstart", "--scale", "smoke", "--data-dir", text, "--out", tmp_path, "model.vocab_size=257"]
+    argv += ["data.tokenizer=bytes", "training.train_tokens=1e7"]
+    folder = tmp_path / "quickstart" / "gpt" / "seed-0"
+    process = cli(*argv)
+    wait_for(lambda: trained(folder) >= 3, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "once more stops at once" in err and "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert "its checkpoint is written" in last
+    assert last.endswith(f"go on with: python -m experiments resume {folder} --data-dir {text}")
+    step = int(last.partition("stopped at step ")[2].partition(":")[0])
+    assert [path.name for path in (folder / "checkpoints").iterdir() if path.name == str(step)]
+    resumed = cli(*last.partition("python -m experiments ")[2].split())
+    wait_for(lambda: trained(folder) >= step + 3, resumed)
+    resumed.send_signal(number)
+    _, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0 and "its checkpoint is written; go on with: python -m experiments resume" in err
+
+
+DEAF = """
+import hashlib, sys
+from experiments.runs.signals import stop_on_signal
+with stop_on_signal() as should_stop:
+    print("deaf", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in which no Python runs in this thread
+"""
+
+
+def test_a_second_signal_stops_at_once_even_where_no_python_runs():
+    process = start("-c", DEAF)
+    assert process.stdout and process.stderr and process.stdout.readline() == "deaf\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline() + process.stderr.readline() != ""  # it is answered, though nothing else moves
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 130 and time.monotonic() - began < 30
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted: that takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def resumed_without_room(folder, text, program=("-m", "experiments")):  # noqa: F811
+    """`resume` in a process of its own, for which there is no room: asserts how it ends."""
+    before = {step: contents(folder / "checkpoints" / step) for step in ("8", "9")}
+    process = start(*program, "resume", folder, "--data-dir", text)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    assert err.count("\n") == 1 and err.startswith(f"failed: {folder}: cannot be written: "), err
+    assert f"make room and go on with: python -m experiments resume {folder}" in err
+    assert {step: contents(folder / "checkpoints" / step) for step in ("8", "9")} == before
+    return err
+
+
+@pytest.mark.parametrize("free", [slow(0), slow(4 << 10), 64 << 10])
+def test_a_full_disk_loses_nothing_that_was_there(half, finished, text, small_disk, free):  # noqa: F811
+    """No room for a line of the log, for the log but not the samples, for both but not a checkpoint."""
+    folder = small_disk / "run"
+    shutil.copytree(half, folder)
+    disk = os.statvfs(small_disk)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(max(disk.f_bavail * disk.f_frsize - free, 0)))
+    logged = lines(folder)
+    assert "No space left on device" in resumed_without_room(folder, text)
+    assert lines_upto(folder, 9) == logged
+    ballast.unlink()
+    run(folder, text)
+    assert_same_run(folder, finished[0])
+
+
+LIMITED = """
+import resource, sys
+from experiments.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, 16 << 10))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_size_of_files_is_like_a_full_disk(half, finished, text, tmp_path):  # noqa: F811
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    assert "File too large" in resumed_without_room(folder, text, ("-c", LIMITED))
+    run(folder, text)
+    assert_same_run(folder, finished[0])
+
+
+def lines_upto(folder, step):
+    text = (folder / "metrics.jsonl").read_text()  # noqa: F811
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    found = [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in whole]
+    return [line for line in found if line["step"] <= step]

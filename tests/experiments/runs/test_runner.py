@@ -1,0 +1,205 @@
+"""Runs for real, a dozen steps long: their folder, and that stopping, killing and resuming leave no trace."""
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.experiment import FinishedRun
+from experiments.runs import runner
+from experiments.runs.weights import restore, write_text
+from gpt_jax.config import digest, override
+from gpt_jax.errors import InputError, TrainingDiverged
+from tests.training.tiny import TINY
+
+IDENTITY = runner.RunIdentity("quickstart", "gpt", 0, "smoke")
+FILES = {
+    "config.json", "environment.json", "metrics.jsonl", "checkpoints", "samples.txt", "loss.png", "result.json",
+    "tokenizer",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """Text to learn from, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("data")
+    words = random.Random(0).choices(["to ", "be ", "or ", "not ", "that ", "is\n"], k=1500)
+    (folder / "text.txt").write_text("".join(words))
+    os.environ["GPT_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield folder
+    del os.environ["GPT_JAX_CACHE"]
+
+
+def run(folder, text, config=TINY, **options):
+    return runner.run(config, folder, IDENTITY, data_dir=text, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(text, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "seed-0"
+    return folder, run(folder, text)
+
+
+def stop_at(folder, step):
+    """`should_stop` of a run that is asked to stop in its step `step`, from 2: the metrics lag one step behind."""
+
+    def should_stop():
+        log = folder / "metrics.jsonl"
+        return log.exists() and log.read_text().count("train/loss") == step - 1
+
+    return should_stop
+
+
+def lines_without_clocks(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
+
+
+def assert_same_run(folder, other):
+    """Bitwise: parameters, moments, metrics but the clocks, samples, result."""
+    a, b = (restore(TINY, f, pytest.fail) for f in (folder, other))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    ours, theirs = lines_without_clocks(folder), lines_without_clocks(other)
+    for mine, its in zip(ours, theirs, strict=True):
+        assert mine == its, f"the runs part at step {mine['step']}"
+    assert (folder / "samples.txt").read_text() == (other / "samples.txt").read_text()
+    results = [json.loads((f / "result.json").read_text()) for f in (folder, other)]
+    for result in results:
+        result["metrics"] = {k: v for k, v in result["metrics"].items() if not k.startswith("time/")}
+    assert results[0] == results[1]
+
+
+def test_a_finished_run_has_every_file_and_learned(finished):
+    folder, result = finished
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert result["config_digest"] == digest(TINY) == json.loads((folder / "config.json").read_text())["digest"]
+    lines = lines_without_clocks(folder)
+    assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 13))
+    assert [line["step"] for line in lines if "validation/loss" in line] == [4, 8, 12]
+    assert all(line["tokens"] == 64 * line["step"] for line in lines)
+    assert result["metrics"]["validation/loss"] < lines[0]["train/loss"] - 1
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["12", "8"]
+    assert (folder / "samples.txt").read_text().count("=== step") == 3
+
+
+def test_bits_per_byte_are_nats_per_byte_over_ln_2(finished):
+    """A byte is a token here, and `<|endoftext|>` the one token that stands for none."""
+    metrics = finished[1]["metrics"]
+    ratio = metrics["validation/bits_per_byte"] / (metrics["validation/loss"] / np.log(2))
+    assert ratio == pytest.approx(1, abs=0.01)
+
+
+def test_a_finished_run_is_skipped(finished, text):
+    folder, result = finished
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert run(folder, text) == result
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+def test_another_config_is_refused_with_the_difference(finished, text):
+    other = override(TINY, {"optimizer.learning_rate": 0.5})
+    with pytest.raises(InputError, match=r"optimizer\.learning_rate is 0\.01, not 0\.5"):
+        run(finished[0], text, other)
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 9])
+def test_resumed_run_equals_uninterrupted_run_bitwise(finished, text, tmp_path, stop_after):
+    with pytest.raises(runner.Interrupted, match=f"step {stop_after}"):
+        run(tmp_path, text, should_stop=stop_at(tmp_path, stop_after))
+    assert not (tmp_path / "result.json").exists()
+    run(tmp_path, text)
+    assert_same_run(tmp_path, finished[0])
+
+
+def test_other_data_is_refused_on_resume(text, tmp_path):
+    with pytest.raises(runner.Interrupted):
+        run(tmp_path / "run", text, should_stop=stop_at(tmp_path / "run", 2))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "other.txt").write_text("something else entirely. " * 200)
+    with pytest.raises(InputError, match="trained on data of digest"):
+        run(tmp_path / "run", tmp_path / "data")
+
+
+def test_a_run_asked_to_stop_before_its_first_step_says_that_there_is_no_checkpoint(finished, text, tmp_path):
+    with pytest.raises(runner.Interrupted, match="before the first step: no checkpoint is written yet"):
+        run(tmp_path, text, should_stop=lambda: True)
+    assert not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text()
+    run(tmp_path, text)
+    assert_same_run(tmp_path, finished[0])
+
+
+def test_a_run_asked_to_stop_while_its_data_is_prepared_stops_there(finished, text, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(runner.Interrupted, match="no checkpoint"):
+        run(tmp_path / "run", text, should_stop=lambda: True)
+    assert not (tmp_path / "run").exists()  # nothing was begun
+    run(tmp_path / "run", text)
+    assert_same_run(tmp_path / "run", finished[0])
+
+
+def test_checkpoints_of_another_architecture_are_refused_with_the_keys(finished, text, tmp_path):
+    wider = override(TINY, {"model.d_model": 32, "optimizer.b1": 0.8})
+    with pytest.raises(runner.Interrupted):
+        run(tmp_path, text, wider, should_stop=stop_at(tmp_path, 2))
+    shutil.rmtree(tmp_path / "checkpoints")
+    shutil.copytree(finished[0] / "checkpoints", tmp_path / "checkpoints")
+    with pytest.raises(
+        InputError, match=r"another config: model\.d_model is 16, not 32, optimizer\.b1 is 0\.9, not 0\.8"
+    ):
+        run(tmp_path, text, wider)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["12", "8"]
+
+
+def test_divergence_stops_with_a_hint_and_keeps_the_last_good_checkpoint(text, tmp_path):
+    hot = override(
+        TINY, {"optimizer.learning_rate": 1e30, "optimizer.clip_norm": None, "optimizer.warmup_tokens": 64 * 5}
+    )
+    hot = dataclasses.replace(hot, training=dataclasses.replace(hot.training, checkpoint_every_tokens=64))
+    with pytest.raises(TrainingDiverged, match=r"last good one.*optimizer\.learning_rate") as stopped:
+        run(tmp_path, text, hot)
+    steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+    assert steps and steps[-1] < stopped.value.step
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_divergence_can_be_an_outcome(text, tmp_path):
+    hot = override(TINY, {"optimizer.learning_rate": 1e30, "optimizer.clip_norm": None})
+    metrics = run(tmp_path, text, hot, divergence_is_outcome=True)["metrics"]
+    assert metrics["diverged"] == 1.0 and metrics["tokens"] == 64 * metrics["diverged_at_step"]
+    assert (tmp_path / "result.json").exists()
+
+
+def test_an_experiments_own_measurement_joins_the_metrics(text, tmp_path):
+    def evaluate(done: FinishedRun):
+        return {"measured": float(done.params["wpe"].shape[0]), "windows": [float(done.corpus.train_windows)]}
+
+    metrics = run(tmp_path, text, override(TINY, {"training.train_tokens": 64}), evaluate=evaluate)["metrics"]
+    assert metrics["measured"] == 16 and len(metrics["windows"]) == 1
+
+
+def test_a_sample_continues_the_prompt_and_repeats_by_seed(finished):
+    folder = finished[0]
+    first = write_text(folder, "to be", tokens=8, seed=1, samples=2)
+    assert first == write_text(folder, "to be", tokens=8, seed=1, samples=2)
+    assert all(text.startswith("to be") for text in first) and first[0] != first[1]
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused_before_the_folder_is_claimed(text, tmp_path):
+    with pytest.raises(InputError, match="vocab_size"):
+        run(tmp_path / "run", text, override(TINY, {"model.vocab_size": 100}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path):
+    with pytest.raises(runner.Interrupted):
+        run(tmp_path, text, should_stop=stop_at(tmp_path, 5))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "tokens": 384, "train/loss": 1.0}\n{"step": 7, "tok')
+    run(tmp_path, text)
+    assert_same_run(tmp_path, finished[0])

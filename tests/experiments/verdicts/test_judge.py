@@ -1,0 +1,184 @@
+"""Verdicts on hand-made results: the rule is the stated one, and failures are outcomes."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.experiment import FAILED, Comparison, Scale
+from experiments.runs.results import failure, read_result, read_results
+from experiments.verdicts import report as reports
+from experiments.verdicts.judge import best_arm, judge, verdict
+from experiments.verdicts.statistics import Interval
+from gpt_jax.errors import InputError
+from tests.experiments.made_up import made_up, write_run
+
+
+def losses(out, e, new, old):
+    for seed, (ours, theirs) in enumerate(zip(new, old, strict=True)):
+        write_run(out, e, "new", seed, ours)
+        write_run(out, e, "old", seed, theirs)
+    return read_results(out / e.name, e)
+
+
+@pytest.mark.parametrize(
+    "expected, interval, answer",
+    [
+        ("lower", (-0.2, -0.3, -0.1), "reproduced"),
+        ("lower", (0.2, 0.1, 0.3), "contradicted"),
+        ("lower", (-0.2, -0.5, 0.1), "not at this scale"),
+        ("lower", (-0.02, -0.03, -0.01), "not at this scale"),  # certain, but below the margin of 0.05
+        ("higher", (0.2, 0.1, 0.3), "reproduced"),
+        ("higher", (-0.2, -0.3, -0.1), "contradicted"),
+        ("equal", (0.01, -0.02, 0.04), "reproduced"),
+        ("equal", (0.01, -0.02, 0.06), "not at this scale"),
+        ("equal", (0.2, 0.1, 0.3), "contradicted"),
+    ],
+)
+def test_the_verdict_follows_the_interval_and_the_margin(expected, interval, answer):
+    assert verdict(Interval(*interval), Comparison("a", "b", expected, margin=0.05)) == answer
+
+
+def test_differences_are_paired_by_seed(tmp_path):
+    e = made_up()
+    # The seeds differ far more than the arms: only pairs can see it.
+    judged = judge(losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.09]), e.comparisons[0])
+    assert list(judged.differences.values()) == pytest.approx([-0.1, -0.11, -0.09])
+    assert judged.interval is not None
+    assert judged.interval.high == pytest.approx(-0.1 + 4.302653 * 0.01 / 3**0.5, rel=1e-4)
+    assert judged.verdict == "reproduced"
+
+
+def test_a_baseline_that_the_same_runs_measure_is_compared_by_its_own_metric(tmp_path):
+    e = made_up()
+    for seed, (ours, baseline) in enumerate([(0.1, 0.4), (0.2, 0.6), (0.3, 0.65)]):
+        write_run(tmp_path, e, "new", seed, metrics={"validation/loss": 1.0, "gap": ours, "words/gap": baseline})
+    judged = judge(
+        read_results(tmp_path / e.name, e), Comparison("new", "new", "lower", "gap", against="words/gap")
+    )  # fmt: skip
+    assert list(judged.differences.values()) == pytest.approx([-0.3, -0.4, -0.35])
+
+
+def test_without_a_control_a_metric_is_compared_with_0(tmp_path):
+    e = made_up(comparisons=(Comparison("new", (), "higher", "gap", 50),))
+    for seed, gap in enumerate((60.0, 70.0, 80.0)):
+        write_run(tmp_path, e, "new", seed, metrics={"gap": gap})
+    (judged,) = (judge(read_results(tmp_path / e.name, e), c) for c in e.comparisons)
+    assert (judged.differences, judged.comparison.title) == ({0: 60.0, 1: 70.0, 2: 80.0}, "new")
+    assert judged.interval is not None
+    assert judged.interval.low == pytest.approx(70 - 4.302653 * 10 / 3**0.5, rel=1e-4)
+    assert judged.verdict == "reproduced"
+    with pytest.raises(InputError, match="control of 'new'"):
+        made_up(comparisons=(Comparison("new", (), "lower", FAILED),))
+
+
+def test_one_pair_is_too_few(tmp_path):
+    e = made_up()
+    assert judge(losses(tmp_path, e, [2.0], [3.0]), e.comparisons[0]).verdict == "too few seeds"
+
+
+def test_failed_runs_are_named_and_left_out_of_means(tmp_path):
+    e = made_up()
+    results = losses(tmp_path, e, [2.0, 2.0, 2.0], [2.5, 2.4, 2.6])
+    write_run(tmp_path, e, "old", 1, metrics={"diverged": 1.0, "diverged_at_step": 7})
+    judged = judge(read_results(tmp_path / e.name, e), e.comparisons[0])
+    assert set(judged.differences) == {0, 2}
+    assert judged.notes == ("seed 1 is left out: old (diverged at step 7)",)
+    assert len(results) == 6
+
+
+@pytest.mark.parametrize(
+    "loss, plateau, why",
+    [(4.0, 0.02, ""), (4.985, 0.02, "plateau"), (5.5, 0.02, "plateau"), (4.985, None, ""), (None, 0.02, "not finite")],
+)
+def test_parking_at_the_unigram_entropy_is_a_failure(tmp_path, loss, plateau, why):
+    folder = write_run(tmp_path, made_up(), "new", 0, 1.0)
+    values = json.loads((folder / "result.json").read_text())
+    values["metrics"] |= {"validation/loss": loss, "validation/unigram_entropy": 5.0}
+    (folder / "result.json").write_text(json.dumps(values))
+    assert why in failure(read_result(folder / "result.json"), plateau)
+    assert bool(why) == bool(failure(read_result(folder / "result.json"), plateau))
+
+
+def test_failure_rates_are_compared_over_all_runs_of_a_sweep(tmp_path):
+    e = made_up(comparisons=(Comparison("new", "old", "lower", FAILED, 0.1),))
+    for seed in range(12):
+        write_run(tmp_path, e, "new", seed, 2.0)
+        write_run(tmp_path, e, "old", seed, metrics={"diverged": float(seed < 10)})
+    judged = judge(read_results(tmp_path / e.name, e), e.comparisons[0])
+    assert judged.interval is not None
+    assert judged.interval.estimate == pytest.approx(-10 / 12)
+    assert judged.verdict == "reproduced"
+
+
+def test_the_best_of_a_sweep_fails_least_then_has_the_lowest_loss(tmp_path):
+    arms = {"a": {"model.n_layer": 1}, "b": {"model.n_layer": 2}, "c": {"model.n_layer": 3}}
+    e = made_up(arms=arms, comparisons=())
+    for seed in (0, 1):
+        write_run(tmp_path, e, "a", seed, 2.5)
+        write_run(tmp_path, e, "b", seed, 2.2)
+        write_run(tmp_path, e, "c", seed, 1.0, metrics={"diverged": float(seed)})
+    results = read_results(tmp_path / e.name, e)
+    assert best_arm(results, ("a", "b", "c"), "validation/loss") == "b"
+    assert best_arm(results, ("a", "c"), "validation/loss") == "a"
+
+
+def test_two_scales_in_one_folder_are_refused_with_their_names(tmp_path):
+    e = made_up()
+    write_run(tmp_path, e, "new", 0)
+    write_run(tmp_path, e, "old", 0, scale="cpu")
+    with pytest.raises(InputError, match=r"model.n_layer is 1 in new/seed-0 and 2 in old/seed-0"):
+        read_results(tmp_path / e.name, e)
+
+
+def test_two_configs_of_one_arm_are_refused(tmp_path):
+    e = made_up()
+    write_run(tmp_path, e, "new", 0)
+    other = made_up(arms={"new": {"model.norm": "post"}, "old": {}})
+    write_run(tmp_path, other, "new", 1)
+    with pytest.raises(InputError, match=r"model.norm is 'pre' in new/seed-0 and 'post' in new/seed-1"):
+        read_results(tmp_path / e.name, e)
+
+
+def test_the_report_holds_verdict_interval_failures_compute_and_pictures(tmp_path):
+    e = made_up(noise_floor=("old", "new"))
+    losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.09])
+    made = reports.make_report(e, tmp_path / e.name)
+    text = made.path.read_text()
+    for part in (
+        "**reproduced**",
+        "lower, by at least 0.01",
+        "-0.1 ",
+        "[-0.1248, -0.07516]",
+        "New is better than old.",
+    ):
+        assert part in text
+    assert "1,920 tokens" in text  # 6 runs of 320
+    assert "Partial" not in text
+    assert "Noise floor" in text
+    for picture in made.pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert f"({picture.name})" in text
+
+
+def test_a_partial_sweep_is_reported_as_partial(tmp_path):
+    e = made_up()
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    (tmp_path / e.name / "new" / "seed-2").mkdir()
+    (tmp_path / e.name / "new" / "seed-2" / "config.json").write_text("{}")
+    text = reports.make_report(e, tmp_path / e.name).path.read_text()
+    assert "**Partial**: 2 not finished: new seed 2 (begun), old seed 2" in text
+
+
+def test_a_profile_is_drawn_for_runs_that_have_it(tmp_path):
+    e = dataclasses.replace(made_up(), profiles={"loss/by_position": "position"})
+    for arm, values in (("new", [3.0, 2.0]), ("old", [3.0, 2.5])):
+        write_run(tmp_path, e, arm, 0, metrics={"loss/by_position": values})
+    made = reports.make_report(e, tmp_path / e.name)
+    assert (tmp_path / e.name / "loss_by_position.png") in made.pictures
+
+
+def test_seeds_beyond_the_scales_own_are_reported_too(tmp_path):
+    e = made_up(scales={"smoke": Scale({}, seeds=(0,))})
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    assert reports.make_report(e, tmp_path / e.name).missing == []
