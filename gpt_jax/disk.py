@@ -59,7 +59,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 @contextmanager
 def lock(root: Path, name: str) -> Iterator[None]:
     """Holds `name` for this process; a second process waits. Released when the holder dies."""
-    with open(root / "locks" / name, "a") as file:
+    with open(root / "locks" / name, "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -79,7 +79,7 @@ class Digests:
     def __init__(self, folder: Path):
         self._path = folder / "digests.json"
         try:
-            self._known: dict[str, list] = json.loads(self._path.read_text())
+            self._known: dict[str, list] = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             self._known = {}
 

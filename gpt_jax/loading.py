@@ -81,7 +81,7 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{folder} is not a run folder: it has no config.json")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         identity, stated = dict(content.pop("identity")), content.pop("digest")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: it does not read as a run's config") from None

@@ -43,7 +43,7 @@ def contamination(arguments: argparse.Namespace) -> int:
     }
     _show(console, report)
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

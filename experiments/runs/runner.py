@@ -151,7 +151,7 @@ def result_of(folder: Path, config: RunConfig) -> Metrics | None:
         shown = ", ".join(f"{key} is {theirs!r}, not {ours!r}" for key, (theirs, ours) in changed.items())
         raise InputError(f"{folder} holds a run of another config: {shown}: choose another --out, or remove it")
     result = folder / "result.json"
-    return json.loads(result.read_text()) if result.exists() else None
+    return json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
 
 
 def claim(folder: Path, config: RunConfig, identity: RunIdentity) -> None:
@@ -177,7 +177,7 @@ def summary(metrics: Metrics, folder: Path, resume_command: str) -> dict[str, st
     """What a finished run came to, and what to do with it."""
     if metrics["diverged"]:
         return {"outcome": f"diverged at step {metrics['diverged_at_step']:,}", "folder": str(folder)}
-    samples = (folder / "samples.txt").read_text().rpartition("===\n")[2].strip()
+    samples = (folder / "samples.txt").read_text(encoding="utf-8").rpartition("===\n")[2].strip()
     return {
         "validation": f"{metrics[BITS]:.4f} bits/byte ({metrics['validation/loss']:.4f} nats/token)",
         "speed": f"{metrics['time/tokens_per_second']:,.0f} tokens/s; {metrics['time/seconds']:.0f} s in all",

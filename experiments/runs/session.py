@@ -280,7 +280,7 @@ class Samples:
     def __init__(self, path: Path, step: int):
         self._path = path
         kept: list[str] = []
-        for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []:
             words = line.split()
             if line.startswith("=== step ") and len(words) == 6 and int(words[2].rstrip(",")) > step:
                 break
@@ -288,5 +288,5 @@ class Samples:
         write_atomically(path, "".join(kept))
 
     def write(self, step: int, tokens: int, text: str) -> None:
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{self.HEADER.format(step=step, tokens=tokens)}\n{text}\n\n")

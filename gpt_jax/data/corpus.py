@@ -75,7 +75,7 @@ def open_corpus(folder: Path) -> Corpus:
       InputError: a missing or damaged file, by name, with what to do about it.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise _damaged(folder / "manifest.json", folder) from None
     _check(folder, manifest, Digests(folder))

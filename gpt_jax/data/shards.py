@@ -90,7 +90,7 @@ def _windows(stream: np.ndarray, context_length: int) -> list[np.ndarray]:
 
 def _finished(folder: Path, progress: Path) -> list[Shard]:
     """The shards that an interrupted call left complete, up to the first damaged one."""
-    shards = [Shard(**entry) for entry in json.loads(progress.read_text())] if progress.exists() else []
+    shards = [Shard(**entry) for entry in json.loads(progress.read_text(encoding="utf-8"))] if progress.exists() else []
     good = []
     for shard in shards:
         path = folder / shard.file

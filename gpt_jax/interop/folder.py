@@ -128,7 +128,7 @@ def save_pretrained(config: ModelConfig, params: Mapping[str, Any], folder: str 
         raise InputError(f"{str(folder)!r} is not a folder: allowed: a folder without a model, or a new one") from None
     text = json.dumps(values, indent=2) + "\n"
     _write(folder / WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    _write(folder / CONFIG, lambda path: Path(path).write_text(text))
+    _write(folder / CONFIG, lambda path: Path(path).write_text(text, encoding="utf-8"))
 
 
 def _write(path: Path, write: Callable[[str], Any]) -> None:

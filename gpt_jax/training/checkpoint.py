@@ -180,7 +180,7 @@ def damage(folder: Path) -> str | None:
     if not (folder / "commit_success.txt").exists():
         return "commit_success.txt is missing"
     try:
-        stated = json.loads((folder / DIGESTS).read_text())
+        stated = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
         found = digests(folder)
         for name, (size, digest) in stated.items():
             if name not in found:
@@ -211,7 +211,7 @@ class _Best(managers.PreservationPolicy):
     def _loss(self, step: int) -> float:
         if step not in self.losses:
             try:
-                meta = json.loads((self._folder / str(step) / "meta" / "metadata").read_text())
+                meta = json.loads((self._folder / str(step) / "meta" / "metadata").read_text(encoding="utf-8"))
                 self.losses[step] = float(meta["loss"])
             except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
                 self.losses[step] = np.inf

@@ -49,9 +49,9 @@ class MetricsLog:
     def __init__(self, path: Path, step: int = 0, tensorboard: Path | None = None):
         kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
         partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         partial.replace(path)
-        self._path, self._file = path, path.open("a")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
         self._tensorboard = _tensorboard_writer(tensorboard) if tensorboard else None
 
     def write(self, step: int, tokens: int, values: dict[str, Any]) -> None:
@@ -79,7 +79,7 @@ class MetricsLog:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; a last line that was cut short by a crash is left out."""
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

@@ -95,6 +95,10 @@ def test_splash_compiles_ahead_of_time_for_tpu_v5e():
     """
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment,
+        capture_output=True,
+        timeout=300,
+        encoding="utf-8",
     )
     assert result.stdout.endswith("compiled\n"), result.stderr[-2000:]

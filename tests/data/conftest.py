@@ -31,5 +31,7 @@ def speeches(play, tmp_path):
     texts = [part for part in play.split("\n\n") if len(part) > 40][:60]
     folder = tmp_path / "speeches"
     folder.mkdir()
-    (folder / "speeches.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (folder / "speeches.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8"
+    )
     return folder, texts

@@ -15,7 +15,7 @@ from gpt_jax.errors import InputError
 @pytest.fixture(scope="module")
 def corpus(play, tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
-    (folder / "play.jsonl").write_text(json.dumps({"text": play[:8000]}))
+    (folder / "play.jsonl").write_text(json.dumps({"text": play[:8000]}), encoding="utf-8")
     data = DataConfig(source="local", tokenizer="bytes", validation_fraction=0.2)
     return prepare(
         data, vocab_size=257, context_length=50, data_dir=folder, cache_dir=folder / "cache", shard_tokens=1000

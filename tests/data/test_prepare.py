@@ -60,7 +60,7 @@ def test_no_validation_text_is_in_training(speeches, tmp_path):
 
 
 def test_the_last_tenth_of_a_single_file_is_held_out(play, tmp_path):
-    (tmp_path / "play.txt").write_text(play)
+    (tmp_path / "play.txt").write_text(play, encoding="utf-8")
     corpus = prepared(tmp_path / "play.txt", tmp_path / "cache", packing="contiguous")
     cut = int(len(play) * 0.9)
     assert corpus.tokenizer.decode(stream(corpus, "validation")) == play[cut:]
@@ -69,7 +69,7 @@ def test_the_last_tenth_of_a_single_file_is_held_out(play, tmp_path):
 
 
 def test_a_document_of_many_blocks_has_one_end_of_text(play, tmp_path):
-    (tmp_path / "play.txt").write_text(play)
+    (tmp_path / "play.txt").write_text(play, encoding="utf-8")
     corpus = prepared(tmp_path / "play.txt", tmp_path / "cache")
     assert stream(corpus, "train").count(256) == stream(corpus, "validation").count(256) == 1
     assert stream(corpus, "train")[0] == 256 and len(stream(corpus, "train")) > 2 * BLOCK
@@ -77,7 +77,7 @@ def test_a_document_of_many_blocks_has_one_end_of_text(play, tmp_path):
 
 def test_counts_are_those_of_the_text(play, tmp_path):
     text = "é" + play[:9_998] + "ü"
-    (tmp_path / "play.txt").write_text(text)
+    (tmp_path / "play.txt").write_text(text, encoding="utf-8")
     corpus = prepared(tmp_path / "play.txt", tmp_path / "cache", packing="contiguous")
     assert corpus.train_bytes == 9001 and corpus.validation_bytes == 1001
     assert (corpus.train_windows, corpus.train_tokens) == (9000 // 32, 9000 // 32 * 32)
@@ -125,7 +125,7 @@ def test_whatever_changes_the_windows_changes_the_digest(speeches, tmp_path, cha
     before = prepared(folder, tmp_path / "cache").digest
     assert prepared(folder, tmp_path / "elsewhere").digest == before
     if change == "text":
-        (folder / "more.txt").write_text("more")
+        (folder / "more.txt").write_text("more", encoding="utf-8")
     values = {"tokenizer": "gpt2", "packing": "contiguous", "context_length": 16}
     assert prepared(folder, tmp_path / "cache", **{k: v for k, v in values.items() if k == change}).digest != before
 
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_named_with_what_to_do(speeches, tmp_path, name, damag
 
 def test_a_damaged_manifest_is_named(speeches, tmp_path):
     corpus = prepared(speeches[0], tmp_path / "cache")
-    (corpus.folder / "manifest.json").write_text("{")
+    (corpus.folder / "manifest.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"manifest\.json' is missing or damaged"):
         prepared(speeches[0], tmp_path / "cache")
 
@@ -225,19 +225,19 @@ def test_a_prepared_folder_opens_without_its_source(speeches, tmp_path):
     ],
 )
 def test_too_little_text_is_refused(tmp_path, content, context_length, message):
-    (tmp_path / "text.txt").write_text(content)
+    (tmp_path / "text.txt").write_text(content, encoding="utf-8")
     with pytest.raises(InputError) as error:
         prepared(tmp_path / "text.txt", tmp_path / "cache", packing="contiguous", context_length=context_length)
     assert message in str(error.value)
 
 
 def test_a_lone_surrogate_is_named_by_line(tmp_path):
-    (tmp_path / "x.jsonl").write_text('{"text": "fine"}\n' + json.dumps({"text": "\ud800"}))
+    (tmp_path / "x.jsonl").write_text('{"text": "fine"}\n' + json.dumps({"text": "\ud800"}), encoding="utf-8")
     with pytest.raises(InputError, match=r"x\.jsonl' line 2 is not valid Unicode"):
         prepared(tmp_path / "x.jsonl", tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match=r"GPT_JAX_CACHE: .*file/cache' cannot be written"):
         prepared(tmp_path, tmp_path / "file" / "cache")

@@ -22,14 +22,14 @@ def folder(tmp_path):
     place = tmp_path / "texts"
     (place / "below").mkdir(parents=True)
     (place / "a.txt").write_bytes("caf\u00e9\r\n".encode())
-    (place / "b.md").write_text("# Title\n")
-    (place / "below" / "c.jsonl").write_text('{"text": "one"}\n\n{"text": "two", "id": 2}\n')
-    with gzip.open(place / "below" / "d.txt.gz", "wt") as file:
+    (place / "b.md").write_text("# Title\n", encoding="utf-8")
+    (place / "below" / "c.jsonl").write_text('{"text": "one"}\n\n{"text": "two", "id": 2}\n', encoding="utf-8")
+    with gzip.open(place / "below" / "d.txt.gz", "wt", encoding="utf-8") as file:
         file.write("packed")
-    with gzip.open(place / "e.jsonl.gz", "wt") as file:
+    with gzip.open(place / "e.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write('{"text": "three"}')
     (place / "bom.TXT").write_bytes(b"\xef\xbb\xbfmarked")
-    (place / ".hidden.txt").write_text("hidden")
+    (place / ".hidden.txt").write_text("hidden", encoding="utf-8")
     (place / "image.png").write_bytes(b"\xff\x00")
     return place
 
@@ -59,18 +59,20 @@ def test_the_digest_follows_the_content(folder, root):
     before = open_source("local", folder, root).digest
     (folder / "a.txt").rename(folder / "aa.txt")
     assert open_source("local", folder, root).digest == before
-    (folder / "aa.txt").write_text("changed")
+    (folder / "aa.txt").write_text("changed", encoding="utf-8")
     assert open_source("local", folder, root).digest != before
 
 
 def test_the_digest_of_a_large_file_is_remembered_until_it_changes(folder, root, monkeypatch):
     monkeypatch.setattr("gpt_jax.disk.ALWAYS_HASHED", 0)
     hashed = []
-    monkeypatch.setattr("gpt_jax.disk.sha256", lambda path: hashed.append(path.name) or path.read_text())
+    monkeypatch.setattr(
+        "gpt_jax.disk.sha256", lambda path: hashed.append(path.name) or path.read_text(encoding="utf-8")
+    )
     first = open_source("local:a.txt", folder, root).digest
     assert open_source("local:a.txt", folder, root).digest == first
     assert hashed == ["a.txt"]
-    (folder / "a.txt").write_text("longer than it was")
+    (folder / "a.txt").write_text("longer than it was", encoding="utf-8")
     assert open_source("local:a.txt", folder, root).digest != first
 
 
@@ -180,5 +182,5 @@ def test_a_tfds_dataset_without_a_clear_text_feature_is_refused(tfds_dataset, tm
 
 def test_json_text_may_hold_any_character(tmp_path, root):
     text = 'quotes " and \u2028 lines \n and \x00'
-    (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False))
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8")
     assert read(open_source("local:x.jsonl", tmp_path, root)) == [text]

@@ -207,7 +207,7 @@ def test_original_files_are_read_as_they_are(tmp_path, name):
     files, (texts, label) = ORIGINALS[name]
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+        (tmp_path / path).write_text(text, encoding="utf-8")
     task, splits = load_task(name, tmp_path)
     assert task == get_task(name)
     first = splits["train"][0]
@@ -216,7 +216,7 @@ def test_original_files_are_read_as_they_are(tmp_path, name):
 
 def test_damaged_original_files_are_named(tmp_path):
     (tmp_path / "rte").mkdir()
-    (tmp_path / "rte/train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\tA\tB\tperhaps\n")
+    (tmp_path / "rte/train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\tA\tB\tperhaps\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"rte/train\.tsv:2: label 'perhaps'"):
         load_task("rte", tmp_path)
     with pytest.raises(InputError, match="no such file"):
@@ -225,7 +225,7 @@ def test_damaged_original_files_are_named(tmp_path):
 
 def test_a_folder_in_our_form_may_stand_in_for_a_declared_task(tmp_path):
     (tmp_path / "rte").mkdir()
-    (tmp_path / "rte/train.tsv").write_text(FORMS["entailment"] * 1)
+    (tmp_path / "rte/train.tsv").write_text(FORMS["entailment"] * 1, encoding="utf-8")
     task, _ = load_task("rte", tmp_path)
     assert task.labels == ("no", "yes") and task_folder.is_one(tmp_path / "rte")
 
@@ -250,7 +250,7 @@ def test_tasks_come_from_tfds_where_no_folder_is_given(name, tmp_path, monkeypat
     folder, header, rows, test = ROWS[name]
     (tmp_path / folder).mkdir()
     for split, text in (("train", header + rows), ("dev", header + rows), ("test", test)):
-        (tmp_path / folder / f"{split}.tsv").write_text(text.replace("{}", split))
+        (tmp_path / folder / f"{split}.tsv").write_text(text.replace("{}", split), encoding="utf-8")
     monkeypatch.setattr(
         "tensorflow_datasets.core.download.DownloadManager.download_and_extract", lambda self, urls: str(tmp_path)
     )

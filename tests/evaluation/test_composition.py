@@ -68,8 +68,10 @@ def root(tmp_path):
     line = lambda command: f"IN: {command} OUT: {' '.join(meaning(command))}"  # noqa: E731
     without = [line(c) for c in commands if "jump" not in c]
     new = [line(c) for c in commands if "jump" in c and c != "jump"]
-    (tmp_path / "tasks_train_addprim_jump.txt").write_text("\n".join(without + 30 * [line("jump")]) + "\n")
-    (tmp_path / "tasks_test_addprim_jump.txt").write_text("\n".join(new) + "\n")
+    (tmp_path / "tasks_train_addprim_jump.txt").write_text(
+        "\n".join(without + 30 * [line("jump")]) + "\n", encoding="utf-8"
+    )
+    (tmp_path / "tasks_test_addprim_jump.txt").write_text("\n".join(new) + "\n", encoding="utf-8")
     return tmp_path
 
 
@@ -92,7 +94,7 @@ def prepared_texts(name, root, tmp_path):
 
 def test_answers_are_what_an_interpreter_of_scans_grammar_gives(tmp_path):
     for name in ("train", "test"):
-        (tmp_path / f"tasks_{name}_length.txt").write_text("\n".join(SCAN) + " \n")
+        (tmp_path / f"tasks_{name}_length.txt").write_text("\n".join(SCAN) + " \n", encoding="utf-8")
     items = get_pair("scan_length").read(Files(tmp_path))["ood"]
     assert len(items) == len(SCAN)
     for line, item in zip(SCAN, items, strict=True):
@@ -105,7 +107,7 @@ def test_every_command_of_scan_is_trained_on_or_tested_on_and_the_new_primitive_
     splits = get_pair("scan_jump").read(Files(root))
     asked = {name: {item["context"] for item in items} for name, items in splits.items()}
     assert not asked["train"] & asked["iid"] and not asked["ood"] & (asked["train"] | asked["iid"])
-    lines = (root / "tasks_train_addprim_jump.txt").read_text().split("\n")[:-1]
+    lines = (root / "tasks_train_addprim_jump.txt").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(splits["train"]) + len(splits["iid"]) == len(lines)
     assert sum(item["context"] == "IN: jump OUT:" for item in splits["train"]) == 30
     assert 0.06 < len(splits["iid"]) / (len(lines) - 30) < 0.14
@@ -117,7 +119,7 @@ def test_a_repeated_command_is_never_held_out(tmp_path):
     line = next(line for line in map("IN: walk {} OUT: I_WALK".format, range(99)) if held_out(line[:-7]))
     for count, kept in ((1, 1), (2, 0)):
         for name in ("train", "test"):
-            (tmp_path / f"tasks_{name}_length.txt").write_text("\n".join([line] * count))
+            (tmp_path / f"tasks_{name}_length.txt").write_text("\n".join([line] * count), encoding="utf-8")
         assert len(get_pair("scan_length").read(Files(tmp_path))["iid"]) == kept
 
 
@@ -234,7 +236,7 @@ def test_what_is_unknown_missing_or_damaged_is_named_in_one_line(tmp_path):
         open_source("scan_length", tmp_path, tmp_path)
     with pytest.raises(InputError, match=r"--data-dir: a folder that holds 'tasks_train_length.txt'"):
         open_source("scan_length", None, tmp_path)
-    (tmp_path / "tasks_train_length.txt").write_text("IN: walk OUT: I_WALK\nIN: walk\n")
+    (tmp_path / "tasks_train_length.txt").write_text("IN: walk OUT: I_WALK\nIN: walk\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"tasks_train_length.txt: line 2: 'IN: walk' is not allowed"):
         open_source("scan_length", tmp_path, tmp_path)
     with pytest.raises(InputError, match="unknown pair 'scan'"):

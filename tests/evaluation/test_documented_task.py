@@ -18,7 +18,7 @@ def test_the_documented_task_runs(tmp_path):
     namespace = {}
     exec(code[1], namespace)
     rows = [{"country": c, "cities": [c[:3], c[-3:]], "answer": n % 2} for n, c in enumerate(("Chad", "Mali", "Oman"))]
-    (tmp_path / "capitals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "capitals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     outcome = evaluate(text_model(), namespace["TASKS"][0], Files(tmp_path), 2)
     assert outcome.shown == 2 and outcome.estimates[0][1].n == 3
     assert outcome.records[0]["requests"][0]["context"].endswith(".\nThe capital of Chad is")

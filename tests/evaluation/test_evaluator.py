@@ -174,7 +174,7 @@ def test_a_damaged_cache_file_is_answered_anew(tmp_path):
     model = text_model(digest="one")
     first = evaluate(model, choosing(), Files(), cache=tmp_path)
     for path in tmp_path.iterdir():
-        path.write_text(path.read_text()[:-20])
+        path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     assert evaluate(model, choosing(), Files(), cache=tmp_path).records == first.records
 
 

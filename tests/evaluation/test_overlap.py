@@ -204,12 +204,12 @@ def test_long_documents_are_filtered_too():
 
 def test_the_command_names_the_dirty_items(tmp_path, capsys):
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "book.txt").write_text(f"{words(30)}\n")
+    (tmp_path / "corpus" / "book.txt").write_text(f"{words(30)}\n", encoding="utf-8")
     task = tmp_path / "task.jsonl"
-    task.write_text("\n".join(json.dumps({"text": words(12, start), "id": 3}) for start in (5, 100)))
+    task.write_text("\n".join(json.dumps({"text": words(12, start), "id": 3}) for start in (5, 100)), encoding="utf-8")
     out = tmp_path / "overlap.json"
     assert main(["contamination", str(tmp_path / "corpus"), "--tasks", str(task), "--out", str(out)]) == 0
-    row = json.loads(out.read_text())["tasks"][str(task)]
+    row = json.loads(out.read_text(encoding="utf-8"))["tasks"][str(task)]
     assert (row["n"], row["clean"], row["dirty"]) == (12, [1], [0])
     assert (row["found"], row["ngrams"], row["item_overlap"]) == (5, 10, [1.0, 0.0])
     printed = capsys.readouterr().out
@@ -221,19 +221,19 @@ def test_of_a_run_folder_only_the_training_text_counts(tmp_path, monkeypatch):
     """A text's last tenth is held out: an item there is clean."""
     monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "book.txt").write_text(words(1000))
+    (tmp_path / "text" / "book.txt").write_text(words(1000), encoding="utf-8")
     config = override(configs.get("quickstart"), {"data.source": "local", "data.validation_fraction": 0.1})
     identity = {"experiment": "quickstart", "arm": "gpt", "seed": 0, "scale": "smoke"}
     write_folder(tmp_path / "run", config, identity)
-    (tmp_path / "task.txt").write_text(f"{words(20, 100)}\n{words(20, 970)}\n")
+    (tmp_path / "task.txt").write_text(f"{words(20, 100)}\n{words(20, 970)}\n", encoding="utf-8")
     command = ["contamination", str(tmp_path / "run"), "--tasks", str(tmp_path / "task.txt")]
     assert main([*command, "--corpus-dir", str(tmp_path / "text"), "--out", str(tmp_path / "o.json")]) == 0
-    (row,) = json.loads((tmp_path / "o.json").read_text())["tasks"].values()
+    (row,) = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["tasks"].values()
     assert (row["clean"], row["dirty"]) == ([1], [0])
 
 
 def test_the_command_refuses_what_is_not_there(tmp_path, capsys):
-    (tmp_path / "task.txt").write_text("a line\n")
+    (tmp_path / "task.txt").write_text("a line\n", encoding="utf-8")
     for arguments, word in (
         ([str(tmp_path / "none"), "--tasks", str(tmp_path / "task.txt")], "none: does not exist"),
         ([str(tmp_path), "--tasks", str(tmp_path / "none.tsv")], "none.tsv cannot be read"),

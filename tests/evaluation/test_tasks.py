@@ -26,7 +26,7 @@ def likely(log_prob, tokens=1, greedy=False, allowed=False):
 def write(root, name, text):
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return Files(root)
 
 

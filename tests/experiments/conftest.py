@@ -31,10 +31,10 @@ def fake_runner(monkeypatch):
 
     def run(config, folder, identity, **options):
         path = folder / "config.json"
-        if path.exists() and json.loads(path.read_text())["digest"] != digest(config):
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["digest"] != digest(config):
             raise InputError(f"{folder} holds a run of another config")
         if (folder / "result.json").exists():
-            return json.loads((folder / "result.json").read_text())
+            return json.loads((folder / "result.json").read_text(encoding="utf-8"))
         error = module.errors.get((identity.arm, identity.seed))
         if error is not None:
             raise error

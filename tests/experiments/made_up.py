@@ -39,13 +39,13 @@ def write_run(out: Path, e: Experiment, arm: str, seed: int, loss=3.0, scale="sm
 def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, metrics: Any = None) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     content = {**to_dict(config), "digest": digest(config), "identity": identity}
-    (folder / "config.json").write_text(json.dumps(content))
-    (folder / "environment.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "environment.json").write_text("{}", encoding="utf-8")
     tokens = make_plan(config).tokens
     lines = [{"step": t, "tokens": int(tokens[t]), "train/loss": loss + 1 / t} for t in range(1, len(tokens))]
     lines.append({"step": len(tokens) - 1, "tokens": int(tokens[-1]), "validation/loss": loss})
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     values = {"validation/loss": loss, "validation/bits_per_byte": loss / 2, "diverged": 0.0, "tokens": int(tokens[-1])}
     result = {**identity, "metrics": {**values, **(metrics or {})}, "config_digest": digest(config), "data_digest": "d"}
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return result

@@ -88,16 +88,16 @@ def test_an_empty_folder_has_nothing_to_report_or_verify(capsys, tmp_path):
 @pytest.mark.parametrize("content", ["{", "[]", "{}", ""])
 def test_damaged_files_are_named(capsys, tmp_path, name, content):
     folder = write_run(tmp_path, experiments.load("quickstart"), "gpt", 0)
-    (folder / name).write_text(content)
+    (folder / name).write_text(content, encoding="utf-8")
     command = "report" if name == "result.json" else "verify"
     assert str(folder / name) in wrong(capsys, command, str(folder))
 
 
 def test_a_damaged_metrics_line_is_named(capsys, tmp_path):
     folder = write_run(tmp_path, experiments.load("quickstart"), "gpt", 0)
-    with (folder / "metrics.jsonl").open("a") as file:
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 3, "to')
-    lines = len((folder / "metrics.jsonl").read_text().splitlines())
+    lines = len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     assert f"metrics.jsonl: line {lines}" in wrong(capsys, "report", str(folder))
 
 
@@ -196,11 +196,11 @@ def test_a_full_disk_ends_the_sweep_with_1_and_one_line(capsys, tmp_path, fake_r
 def test_report_by_name_by_folder_and_by_run_give_the_same(tmp_path, fake_runner):
     main([*SMOKE, "--out", str(tmp_path)])
     report = tmp_path / "context_length" / "report.md"
-    first = report.read_text()
+    first = report.read_text(encoding="utf-8")
     for target in (tmp_path, tmp_path / "context_length", tmp_path / "context_length" / "512" / "seed-0"):
         report.unlink()
         assert main(["report", str(target)]) == 0
-        assert report.read_text() == first
+        assert report.read_text(encoding="utf-8") == first
     assert main(["report", "context_length", "--out", str(tmp_path)]) == 0
 
 
@@ -208,14 +208,14 @@ def test_verify_names_what_is_missing_or_disagrees(capsys, tmp_path):
     folder = write_run(tmp_path, experiments.load("quickstart"), "gpt", 0)
     out = wrong(capsys, "verify", str(folder))
     assert "loss.png: missing" in out
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "config_digest": "0" * 16}))
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    (folder / "result.json").write_text(json.dumps({**result, "config_digest": "0" * 16}), encoding="utf-8")
     assert "config_digest is 0000" in wrong(capsys, "verify", str(folder))
 
 
 def test_verify_sees_a_changed_config(capsys, tmp_path):
     folder = write_run(tmp_path, experiments.load("quickstart"), "gpt", 0)
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["model"]["n_layer"] += 1
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert "its digest is" in wrong(capsys, "verify", str(folder))

@@ -51,7 +51,7 @@ def finished(pretrained, tmp_path_factory):
 
 
 def result(folder):
-    return json.loads((folder / "result.json").read_text())
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 def wrong(capsys, *words) -> str:
@@ -69,14 +69,14 @@ def test_a_run_leaves_its_classifier_its_predictions_and_the_baselines(finished)
     for name in ("train", "validation", "test", "majority/test", "bag_of_words/test"):
         assert 0 <= metrics[f"{name}/accuracy"] <= 1
     assert metrics["updates"] == 8 and metrics["validation/loss"] > 0
-    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 9))
     assert [line["step"] for line in lines if "validation/loss" in line] == [4, 8]
     assert lines[-1]["tokens"] == metrics["tokens"]
 
 
 def test_the_predictions_add_up_to_the_accuracy_in_the_result(finished):
-    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     test = [line for line in lines if line["split"] == "test"]
     assert len(test) == 256 and {line["label"] for line in test} == {"bad", "good"}
     right = np.mean([line["prediction"] == line["label"] for line in test])
@@ -86,7 +86,7 @@ def test_the_predictions_add_up_to_the_accuracy_in_the_result(finished):
 
 
 def test_the_gap_is_the_iid_accuracy_less_the_ood_one_recomputed_from_the_predictions(finished):
-    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     means = {
         split: np.mean([line["prediction"] == line["label"] for line in lines if line["split"] == split])
         for split in ("test", "ood_double")
@@ -127,7 +127,9 @@ def test_the_same_again_is_skipped_and_a_run_that_was_broken_off_is_the_same(fin
     assert command("resume", again) == 0
     clocks = lambda r: {k: v for k, v in r["metrics"].items() if not k.startswith("time/")}  # noqa: E731
     assert clocks(result(again)) == clocks(before)
-    assert (again / "predictions.jsonl").read_text() == (finished / "predictions.jsonl").read_text()
+    assert (again / "predictions.jsonl").read_text(encoding="utf-8") == (finished / "predictions.jsonl").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_run_asked_to_stop_says_that_it_starts_again_and_leaves_no_result(finished, tmp_path):
@@ -136,7 +138,7 @@ def test_a_run_asked_to_stop_says_that_it_starts_again_and_leaves_no_result(fini
     with pytest.raises(runner.Interrupted, match=r"stopped at update 3: .* starts again"):
         runner.run(config, tmp_path / "run", identity, should_stop=lambda: len(asked.append(0) or asked) == 3)
     assert not (tmp_path / "run" / "result.json").exists()
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_report_gives_the_mean_over_seeds_with_its_interval(finished, tmp_path, capsys):
@@ -146,7 +148,7 @@ def test_report_gives_the_mean_over_seeds_with_its_interval(finished, tmp_path, 
         folder.mkdir(parents=True)
         one = result(finished)
         one["metrics"]["test/accuracy"] = accuracy
-        (folder / "result.json").write_text(json.dumps({**one, "seed": seed}))
+        (folder / "result.json").write_text(json.dumps({**one, "seed": seed}), encoding="utf-8")
     assert command("report", tmp_path) == 0
     out = capsys.readouterr().out
     assert "grammar: 3 seeds" in out
@@ -173,11 +175,11 @@ def test_a_test_split_without_labels_is_predicted_and_not_scored(pretrained, tmp
     place.mkdir()
     texts = {"text": "ab"} if shape == "classification" else {"context": "a", "question": "b", "answers": ["c", "d"]}
     rows = [json.dumps({**texts, "label": 1 + n % 2}) + "\n" for n in range(8)]
-    (place / "train.jsonl").write_text("".join(rows))
-    (place / "test.jsonl").write_text((json.dumps(texts) + "\n") * 3)
+    (place / "train.jsonl").write_text("".join(rows), encoding="utf-8")
+    (place / "test.jsonl").write_text((json.dumps(texts) + "\n") * 3, encoding="utf-8")
     assert command("finetune", pretrained, "--task", place, "--out", tmp_path, *SMALL) == 0
     folder = tmp_path / "finetune" / "mine" / "seed-0"
-    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["label"] for line in lines if line["split"] == "test"] == [None] * 3
     assert result(folder)["metrics"]["test/accuracy"] is None
 

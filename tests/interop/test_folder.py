@@ -62,7 +62,7 @@ def test_shards_equal_one_file(folder):
     for shard, held in shards.items():
         save_file({name: tensors[name] for name in held}, folder / shard)
     weight_map = {name: shard for shard, held in shards.items() for name in held}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
     (folder / "model.safetensors").unlink()
     config, params = load_pretrained(folder)
     assert config == whole[0]
@@ -114,7 +114,7 @@ def test_mask_buffers_are_no_weights(folder):
 
 def test_inner_width_is_read(tmp_path):
     save_pretrained(CONFIGS["wide"], random_params(CONFIGS["wide"]), tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["n_inner"] == 20
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["n_inner"] == 20
     assert load_pretrained(tmp_path)[0].d_ff == 20
 
 
@@ -168,10 +168,12 @@ def test_float64_is_rounded_to_float32(folder):
 
 def test_other_names_of_the_sizes_are_read(folder):
     expected = load_pretrained(folder)[0]
-    values = json.loads((folder / "config.json").read_text())
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names = {"n_embd": "hidden_size", "n_head": "num_attention_heads", "n_layer": "num_hidden_layers"}
     names["n_positions"] = "n_ctx"
-    (folder / "config.json").write_text(json.dumps({names.get(key, key): value for key, value in values.items()}))
+    (folder / "config.json").write_text(
+        json.dumps({names.get(key, key): value for key, value in values.items()}), encoding="utf-8"
+    )
     assert load_pretrained(folder)[0] == expected
 
 

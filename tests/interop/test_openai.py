@@ -42,7 +42,7 @@ def released_gpt1(folder: Path, shards: int = 10) -> list[np.ndarray]:
 
 def write_shards(folder: Path, arrays: list[np.ndarray], shards: int = 10) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / "params_shapes.json").write_text(json.dumps([array.shape for array in arrays]))
+    (folder / "params_shapes.json").write_text(json.dumps([array.shape for array in arrays]), encoding="utf-8")
     flat = np.concatenate([array.ravel() for array in arrays])
     for n, piece in enumerate(np.array_split(flat, shards)):
         np.save(folder / f"params_{n}.npy", piece)
@@ -64,7 +64,7 @@ def released_gpt2(folder: Path) -> Path:
     assert {"model/wte", "model/h0/attn/c_attn/w", "model/h1/ln_2/g", "model/ln_f/b"} < tensors.keys()
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
     sizes = {"n_vocab": 61, "n_ctx": 24, "n_embd": 16, "n_head": 4, "n_layer": 2}
-    (folder / "hparams.json").write_text(json.dumps(sizes))
+    (folder / "hparams.json").write_text(json.dumps(sizes), encoding="utf-8")
     return folder
 
 
@@ -82,8 +82,10 @@ def test_the_released_folders_load_with_the_released_vocabularies(tmp_path):
     names = {"gpt1": ("encoder_bpe_40000.json", "vocab_40000.bpe"), "gpt2": ("encoder.json", "vocab.bpe")}
     for kind, (vocabulary, merges) in names.items():
         entries = ("<unk>", "a", "b", "a</w>", "b</w>") if kind == "gpt1" else ("a", "b")
-        (tmp_path / kind / vocabulary).write_text(json.dumps({entry: n for n, entry in enumerate(entries)}))
-        (tmp_path / kind / merges).write_text("#version: 0.2\n")
+        (tmp_path / kind / vocabulary).write_text(
+            json.dumps({entry: n for n, entry in enumerate(entries)}), encoding="utf-8"
+        )
+        (tmp_path / kind / merges).write_text("#version: 0.2\n", encoding="utf-8")
         model = load_model(tmp_path / kind)
         assert (model.tokenizer.name, model.config.vocab_size) == (kind, 61)
         assert_same(model.params, load_pretrained(tmp_path / kind)[1])
@@ -116,7 +118,9 @@ def test_a_joint_matrix_is_tokens_specials_positions(tmp_path):
     write_shards(tmp_path / "joint", [we, *blocks])
     with pytest.raises(InputError, match=r"encoder_bpe_40000\.json is missing"):
         load_openai_gpt1(tmp_path / "joint", n_head=4)
-    (tmp_path / "joint" / "encoder_bpe_40000.json").write_text(json.dumps({str(n): n for n in range(61)}))
+    (tmp_path / "joint" / "encoder_bpe_40000.json").write_text(
+        json.dumps({str(n): n for n in range(61)}), encoding="utf-8"
+    )
 
     config, params = load_openai_gpt1(tmp_path / "joint", n_head=4)
     assert (config.vocab_size, config.context_length) == (64, 24)
@@ -169,7 +173,7 @@ def test_damaged_gpt1_shards_are_one_line(tmp_path):
     refused(tmp_path, "params_shapes.json", "25 shapes")
     write_shards(tmp_path, [*arrays[:-1], np.zeros(17, np.float32)])
     refused(tmp_path, "h.1.ln_2.bias", "(17,)", "(16,)")
-    (tmp_path / "params_shapes.json").write_text('[["all"]]')
+    (tmp_path / "params_shapes.json").write_text('[["all"]]', encoding="utf-8")
     refused(tmp_path, "params_shapes.json", "not a list of shapes")
 
 
@@ -181,5 +185,7 @@ def test_damaged_tensorflow_files_are_one_line(tmp_path):
     save_file({name: a for name, a in tensors.items() if name != "model/h1/mlp/c_fc/w"}, folder / "model.safetensors")
     refused(folder, "h.1.mlp.c_fc.weight", "missing")
     save_file(tensors, folder / "model.safetensors")
-    (folder / "hparams.json").write_text(json.dumps({"n_vocab": 61, "n_ctx": 24, "n_embd": 16, "n_head": 4}))
+    (folder / "hparams.json").write_text(
+        json.dumps({"n_vocab": 61, "n_ctx": 24, "n_embd": 16, "n_head": 4}), encoding="utf-8"
+    )
     refused(folder, "hparams.json", "n_layer", "whole number")

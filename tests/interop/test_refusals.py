@@ -72,7 +72,7 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
     assert_one_line(folder, ("model.safetensors is damaged",))
     weights.unlink()
     assert_one_line(folder, ("model.safetensors is missing",))
-    (folder / "config.json").write_text("{")
+    (folder / "config.json").write_text("{", encoding="utf-8")
     assert_one_line(folder, ("config.json is not JSON",))
     (folder / "config.json").unlink()
     assert_one_line(folder, ("config.json is missing",))
@@ -81,5 +81,5 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
 def test_a_shard_outside_the_folder_is_refused(folder):
     (folder / "model.safetensors").rename(folder.parent / "elsewhere.safetensors")
     index = {"weight_map": {"transformer.wte.weight": "../elsewhere.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     assert_one_line(folder, ("weight_map", "../elsewhere.safetensors", "same folder"))

@@ -93,7 +93,7 @@ def test_a_folder_as_old_hubs_hold_them(tmp_path):
     values = {key: value for key, value in model.config.to_dict().items() if key in KEPT}
     values |= {"model_type": "gpt2", "n_ctx": 24, "torch_dtype": "float16", "architectures": ["GPT2LMHeadModel"]}
     values |= {"task_specific_params": {"text-generation": {"max_length": 50}}, "summary_type": "cls_index"}
-    (tmp_path / "config.json").write_text(json.dumps(values))
+    (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
 
     config, params = load_pretrained(tmp_path)
     assert (config.context_length, config.d_ff, config.tie_embeddings) == (24, 40, True)

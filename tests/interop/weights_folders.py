@@ -46,15 +46,15 @@ def logits(config: ModelConfig, params: dict[str, Any], tokens: Any) -> np.ndarr
 def write_reference(folder: Path, model_type: str, prefix: str = "transformer.") -> Path:
     theirs = load(GOLDEN / f"{model_type}.safetensors")
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(theirs.config))
+    (folder / "config.json").write_text(json.dumps(theirs.config), encoding="utf-8")
     weights = {name.replace("transformer.", prefix): array for name, array in theirs.weights.items()}
     save_file(weights, folder / "model.safetensors")
     return folder
 
 
 def change_config(folder: Path, **changes: Any) -> None:
-    values = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**values, **changes}))
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**values, **changes}), encoding="utf-8")
 
 
 def change_tensors(folder: Path, changes: dict[str, Any]) -> None:

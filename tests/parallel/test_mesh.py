@@ -46,7 +46,7 @@ def eight(models: list[str], meshes: Sequence[tuple[int, ...]]) -> tuple[dict, s
         ",".join("x".join(map(str, m)) for m in meshes),
     ]
     root = Path(__file__).parents[2]
-    done = subprocess.run(program, env=env, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, env=env, cwd=root, capture_output=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout), done.stderr
 

@@ -228,7 +228,7 @@ def test_what_the_caller_does_not_accept_is_refused_before_the_arrays(folder):
 
 def test_reading_alone_changes_nothing(folder):
     written(folder, [2.0, 3.0]).close()
-    (folder / "2" / "state" / "_METADATA").write_text("{")
+    (folder / "2" / "state" / "_METADATA").write_text("{", encoding="utf-8")
     before = sorted(p.name for p in folder.iterdir())
     Checkpoints(folder).restore(jax.eval_shape(lambda: state(1)), discard=False)
     assert sorted(p.name for p in folder.iterdir()) == before
@@ -237,7 +237,7 @@ def test_reading_alone_changes_nothing(folder):
 def test_no_readable_checkpoint_is_an_error_and_none_at_all_is_not(folder):
     assert Checkpoints(folder).restore(jax.eval_shape(lambda: state(1))) is None
     written(folder, [2.0]).close()
-    (folder / "1" / "state" / "_METADATA").write_text("{")
+    (folder / "1" / "state" / "_METADATA").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="no checkpoint can be read"):
         Checkpoints(folder).restore(jax.eval_shape(lambda: state(1)))
 
@@ -288,7 +288,11 @@ def test_arrays_come_back_with_the_shardings_asked_for_whatever_mesh_saved_them(
         "PYTHONPATH": os.pathsep.join(sys.path),
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", MESHES, str(folder)], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", MESHES, str(folder)],
+        env=environment,
+        capture_output=True,
+        timeout=300,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("equal") == 3

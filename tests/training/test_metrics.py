@@ -20,11 +20,13 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
     log = MetricsLog(path)
     log.write(1, 10, {"train/loss": 1.0})
     log.close()
-    path.write_text(path.read_text() + '{"step": 2, "tok')
+    path.write_text(path.read_text(encoding="utf-8") + '{"step": 2, "tok', encoding="utf-8")
     log = MetricsLog(path, step=5)
     log.write(2, 20, {"train/loss": float("nan")})
     log.close()
-    lines = [json.loads(line, parse_constant=lambda name: 1 / 0) for line in path.read_text().splitlines()]
+    lines = [
+        json.loads(line, parse_constant=lambda name: 1 / 0) for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     assert lines == [
         {"step": 1, "tokens": 10, "train/loss": 1.0},
         {"step": 2, "tokens": 20, "train/loss": None},

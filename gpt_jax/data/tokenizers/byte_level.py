@@ -32,4 +32,4 @@ class BytesTokenizer:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / self.FILE).write_text(json.dumps({"vocab_size": self.vocab_size}))
+        (folder / self.FILE).write_text(json.dumps({"vocab_size": self.vocab_size}), encoding="utf-8")

@@ -144,8 +144,8 @@ GPT1_MERGES = ["l o", "lo w", "lo w</w>", "e r</w>", "low er</w>"]
 def gpt1_folder(tmp_path):
     folder = tmp_path / "gpt1"
     folder.mkdir()
-    (folder / "encoder_bpe_40000.json").write_text(json.dumps(GPT1_VOCABULARY))
-    (folder / "vocab_40000.bpe").write_text("#version: 0.2\n" + "\n".join(GPT1_MERGES) + "\n")
+    (folder / "encoder_bpe_40000.json").write_text(json.dumps(GPT1_VOCABULARY), encoding="utf-8")
+    (folder / "vocab_40000.bpe").write_text("#version: 0.2\n" + "\n".join(GPT1_MERGES) + "\n", encoding="utf-8")
     return folder
 
 
@@ -265,15 +265,15 @@ def test_a_continuation_is_set_off_from_its_prompt_as_the_tokenizer_does(gpt1_fo
 
 
 def test_transformers_file_names_give_the_same_tokenizer(gpt1_folder, tmp_path):
-    (tmp_path / "vocab.json").write_text(json.dumps(GPT1_VOCABULARY))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(GPT1_MERGES) + "\n")
+    (tmp_path / "vocab.json").write_text(json.dumps(GPT1_VOCABULARY), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(GPT1_MERGES) + "\n", encoding="utf-8")
     ours = make_tokenizer(f"gpt1:{gpt1_folder}", 20, None)
     assert load_tokenizer(tmp_path).digest == ours.digest
 
 
 def test_other_merges_give_another_digest(gpt1_folder):
     before = make_tokenizer(f"gpt1:{gpt1_folder}", 20, None).digest
-    (gpt1_folder / "vocab_40000.bpe").write_text("\n".join(GPT1_MERGES[:-1]))
+    (gpt1_folder / "vocab_40000.bpe").write_text("\n".join(GPT1_MERGES[:-1]), encoding="utf-8")
     assert make_tokenizer(f"gpt1:{gpt1_folder}", 20, None).digest != before
 
 
@@ -318,9 +318,9 @@ def test_a_vocabulary_of_the_other_model_is_refused(gpt1_folder):
 )
 def test_damaged_files_are_named(tmp_path, file, content):
     if file in ("vocab.json", "merges.txt"):
-        (tmp_path / "vocab.json").write_text(json.dumps(GPT1_VOCABULARY))
-        (tmp_path / "merges.txt").write_text("l o")
-    (tmp_path / file).write_text(content)
+        (tmp_path / "vocab.json").write_text(json.dumps(GPT1_VOCABULARY), encoding="utf-8")
+        (tmp_path / "merges.txt").write_text("l o", encoding="utf-8")
+    (tmp_path / file).write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match="tokenizer: ") as error:
         load_tokenizer(tmp_path)
     assert str(tmp_path) in str(error.value)
@@ -335,4 +335,4 @@ def test_importing_the_text_modules_starts_neither_tensorflow_nor_jax():
     modules = "gpt_jax.data.tokenizers, gpt_jax.data.prepare, gpt_jax.data.pipeline"
     heavy = "{'tensorflow', 'tensorflow_datasets', 'jax', 'grain', 'tokenizers', 'sentencepiece'}"
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8").stdout == "[]\n"

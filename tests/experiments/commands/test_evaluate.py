@@ -24,8 +24,12 @@ def place(tmp_path, monkeypatch):
     params = jax.jit(GPT(TINY).init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
     save_pretrained(TINY, params, tmp_path / "weights")
     BytesTokenizer().save(tmp_path / "weights")
-    (tmp_path / "lambada_test.jsonl").write_text("".join(f'{{"text": "one two {n} end"}}\n' for n in range(8)))
-    (tmp_path / "wsc273.txt").write_text("Ann met Eve before [MASK] left.\n[MASK]\nAnn,Eve\nEve\n\n" * 3)
+    (tmp_path / "lambada_test.jsonl").write_text(
+        "".join(f'{{"text": "one two {n} end"}}\n' for n in range(8)), encoding="utf-8"
+    )
+    (tmp_path / "wsc273.txt").write_text(
+        "Ann met Eve before [MASK] left.\n[MASK]\nAnn,Eve\nEve\n\n" * 3, encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -48,13 +52,16 @@ def test_every_answer_is_kept_beside_the_table_and_a_second_run_is_the_same(plac
     out = place / "scores.json"
     assert evaluate(place, "--tasks", "lambada", "--limit", "5", "--out", str(out)) == 0
     assert "perplexity" in capsys.readouterr().out
-    first, items = out.read_text(), (place / "scores.items.jsonl").read_text()
+    first, items = out.read_text(encoding="utf-8"), (place / "scores.items.jsonl").read_text(encoding="utf-8")
     records = [json.loads(line) for line in items.splitlines()]
     assert len(records) == 5 and {r["task"] for r in records} == {"lambada"}
     assert records[0]["item"]["word"] == " end" and len(records[0]["answers"]) == 1
     assert list((place / "cache" / "evaluation").glob("lambada-0-*.json"))
     assert evaluate(place, "--tasks", "lambada", "--limit", "5", "--out", str(out)) == 0
-    assert (out.read_text(), (place / "scores.items.jsonl").read_text()) == (first, items)
+    assert (out.read_text(encoding="utf-8"), (place / "scores.items.jsonl").read_text(encoding="utf-8")) == (
+        first,
+        items,
+    )
 
 
 def test_compiled_programs_of_a_tenth_of_a_second_are_kept_below_the_cache(place):
@@ -70,16 +77,20 @@ def test_compiled_programs_of_a_tenth_of_a_second_are_kept_below_the_cache(place
 
 
 def test_clean_and_dirty_items_are_scored_apart_by_what_contamination_found(place, capsys):
-    (place / "corpus.txt").write_text("It was said: one two 3 end. And one two 6 end, as they say.")
+    (place / "corpus.txt").write_text("It was said: one two 3 end. And one two 6 end, as they say.", encoding="utf-8")
     overlap, out = place / "overlap.json", place / "scores.json"
     corpus = ["contamination", str(place / "corpus.txt"), "--data-dir", str(place), "--tasks", "lambada,winograd"]
     assert main([*corpus, "--n", "4", "--out", str(overlap)]) == 0
     assert evaluate(place, "--tasks", "lambada,winograd", "--overlap", str(overlap), "--out", str(out)) == 0
     printed = capsys.readouterr().out
     assert "dirty" in printed and "change from all" in printed
-    rows = [r for r in json.loads(out.read_text())["results"] if r["task"] == "lambada" and r["metric"] == "perplexity"]
+    rows = [
+        r
+        for r in json.loads(out.read_text(encoding="utf-8"))["results"]
+        if r["task"] == "lambada" and r["metric"] == "perplexity"
+    ]
     assert [(row["items"], row["n"]) for row in rows] == [("all", 8), ("clean", 6), ("dirty", 2)]
-    records = [json.loads(line) for line in (place / "scores.items.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (place / "scores.items.jsonl").read_text(encoding="utf-8").splitlines()]
     scores = {r["number"]: r["answers"][0][0] for r in records if r["task"] == "lambada"}
     for row, numbers in zip(rows, [range(8), (0, 1, 2, 4, 5, 7), (3, 6)], strict=True):
         assert row["score"] == pytest.approx(math.exp(-sum(scores[n] for n in numbers) / len(numbers)))
@@ -103,7 +114,7 @@ def test_every_checkpoint_is_a_row_with_its_tokens_and_the_picture_is_drawn(plac
     monkeypatch.setattr(evaluate_command, "_checkpoints", lambda arguments: [(10, 1000), (20, 2000)])
     out = place / "s.json"
     assert evaluate(place, "--tasks", "winograd", "--checkpoints", "--out", str(out)) == 0
-    rows = json.loads(out.read_text())["results"]
+    rows = json.loads(out.read_text(encoding="utf-8"))["results"]
     assert steps == [10, 20] and [(r["step"], r["tokens"]) for r in rows] == [(10, 1000)] * 2 + [(20, 2000)] * 2
     assert (place / "s.png").stat().st_size > 1000
 
@@ -141,7 +152,7 @@ def test_what_was_measured_before_an_error_is_shown_and_written(place, capsys):
     assert evaluate(place, "--tasks", "winograd,cbt_cn", "--out", str(out)) == 2
     shown = capsys.readouterr()
     assert "accuracy, full" in shown.out and "holds no 'cbtest_CN" in shown.err.strip().splitlines()[-1]
-    assert [row["task"] for row in json.loads(out.read_text())["results"]] == ["winograd"] * 2
+    assert [row["task"] for row in json.loads(out.read_text(encoding="utf-8"))["results"]] == ["winograd"] * 2
 
 
 @pytest.mark.parametrize(
@@ -155,7 +166,7 @@ def test_what_was_measured_before_an_error_is_shown_and_written(place, capsys):
     ],
 )
 def test_a_damaged_line_is_named(place, capsys, line, named):
-    (place / "lambada_test.jsonl").write_text(f'{{"text": "one two"}}\n{line}\n')
+    (place / "lambada_test.jsonl").write_text(f'{{"text": "one two"}}\n{line}\n', encoding="utf-8")
     assert evaluate(place, "--tasks", "lambada") == 2
     error = capsys.readouterr().err
     assert named in error and "Traceback" not in error

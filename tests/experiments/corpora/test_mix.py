@@ -13,13 +13,13 @@ def sources(tmp_path):
         (tmp_path / "sources" / name).mkdir(parents=True)
         for part in range(3):
             lines = "".join(f"{name} {part} {line} {'x' * number}\n" for line in range(8_000))
-            (tmp_path / "sources" / name / f"{part}.txt").write_text(lines)
+            (tmp_path / "sources" / name / f"{part}.txt").write_text(lines, encoding="utf-8")
     return tmp_path / "sources"
 
 
 def characters(folder):
     return {
-        path.stem: sum(len(json.loads(line)["text"]) for line in path.read_text().splitlines())
+        path.stem: sum(len(json.loads(line)["text"]) for line in path.read_text(encoding="utf-8").splitlines())
         for path in sorted(folder.glob("*.jsonl"))
     }
 
@@ -35,7 +35,7 @@ def test_every_mixture_has_the_same_length_in_equal_shares(sources, tmp_path):
 def test_a_smaller_share_is_the_beginning_of_a_larger_one(sources, tmp_path):
     folders = mix.mix(sources, tmp_path / "out", ["b", "a"], 120_000)
     whole, half = (
-        "".join(json.loads(line)["text"] for line in (folder / "b.jsonl").read_text().splitlines())
+        "".join(json.loads(line)["text"] for line in (folder / "b.jsonl").read_text(encoding="utf-8").splitlines())
         for folder in folders
     )
     assert whole.startswith(half) and len(half) == 60_000

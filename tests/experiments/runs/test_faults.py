@@ -49,7 +49,7 @@ runner.run(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), identity, data
 def trained(folder):
     """Steps that `metrics.jsonl` holds."""
     log = folder / "metrics.jsonl"
-    return log.read_text().count("train/loss") if log.exists() else 0
+    return log.read_text(encoding="utf-8").count("train/loss") if log.exists() else 0
 
 
 def opened(folder):
@@ -67,7 +67,7 @@ def wait_for(true, process, seconds=240):
 
 def start(*command):
     command = [sys.executable, *map(str, command)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def cli(*argv):
@@ -99,7 +99,7 @@ def test_a_run_killed_at_ten_random_moments_equals_one_that_was_not(text, tmp_pa
         reached = same_state(killed, whole, FREQUENT)
     assert 10 <= reached < 240 and not (killed / "result.json").exists()
     run(killed, text, FREQUENT)
-    results = [json.loads((folder / "result.json").read_text()) for folder in (whole, killed)]
+    results = [json.loads((folder / "result.json").read_text(encoding="utf-8")) for folder in (whole, killed)]
     assert results[0]["metrics"]["validation/loss"] == results[1]["metrics"]["validation/loss"]
     assert same_state(killed, whole, FREQUENT) == 240
     assert [line for line in lines(killed) if "train/loss" in line] == [
@@ -109,7 +109,7 @@ def test_a_run_killed_at_ten_random_moments_equals_one_that_was_not(text, tmp_pa
 
 
 def lines(folder):
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in found]
 
 
@@ -318,7 +318,7 @@ def test_a_limit_on_the_size_of_files_is_like_a_full_disk(half, finished, text, 
 
 
 def lines_upto(folder, step):
-    text = (folder / "metrics.jsonl").read_text()  # noqa: F811
+    text = (folder / "metrics.jsonl").read_text(encoding="utf-8")  # noqa: F811
     whole = text[: text.rfind("\n") + 1].splitlines()
     found = [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in whole]
     return [line for line in found if line["step"] <= step]

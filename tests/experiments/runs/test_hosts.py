@@ -33,7 +33,7 @@ def start(devices: int, arguments: list[str], cache: Path) -> subprocess.Popen:
         "GPT_JAX_CACHE": str(cache),
     }  # fmt: skip
     command = [sys.executable, "-m", "experiments", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -43,7 +43,7 @@ def finish(process: subprocess.Popen) -> str:
 
 
 def losses(folder: Path) -> dict[int, float]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 
@@ -83,7 +83,7 @@ def test_two_processes_train_are_killed_and_go_on_as_one_on_another_mesh(tmp_pat
     continued = losses(folder)
     assert list(continued) == list(expected), "each step is logged once, by one process"
     np.testing.assert_allclose(list(continued.values()), list(expected.values()), atol=2e-5)
-    result = json.loads((folder / "result.json").read_text())
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert result["metrics"]["tokens"] == STEPS * BATCH
 
 
@@ -107,7 +107,7 @@ def test_two_processes_stop_together_and_agree_on_what_is_damaged(tmp_path):
         assert "its checkpoint is written; go on with: python -m experiments run quickstart" in out
     newest = max((p for p in (folder / "checkpoints").iterdir()), key=lambda p: int(p.name))
     before = int(newest.name) - (int(newest.name) % 4 or 4)
-    digests = json.loads((newest / "digests.json").read_text())
+    digests = json.loads((newest / "digests.json").read_text(encoding="utf-8"))
     assert {name.split("/")[1] for name in digests if "ocdbt" in name} >= {"ocdbt.process_0", "ocdbt.process_1"}
 
     victim = max((p for p in newest.rglob("ocdbt.process_1/d/*")), key=lambda p: p.stat().st_size)

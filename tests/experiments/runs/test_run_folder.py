@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("GPT_JAX_CACHE", str(root / "cache"))
     (root / "text").mkdir()
-    (root / "text" / "a.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
+    (root / "text" / "a.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60, encoding="utf-8")
     argv = ["run", "quickstart", "--scale", "smoke", "--out", str(root / "runs"), "--data-dir", str(root / "text")]
     assert main([*argv, *TINY]) == 0
     yield [*argv, *TINY], root / "runs" / "quickstart" / "gpt" / "seed-0"
@@ -51,7 +51,7 @@ def test_a_run_without_its_result_is_finished_from_its_checkpoint(run, folder):
     (folder / "result.json").unlink()
     text = run[0][run[0].index("--data-dir") + 1]
     assert main(["resume", str(folder), "--data-dir", text]) == 0
-    ours, theirs = (json.loads((f / "result.json").read_text()) for f in (folder, run[1]))
+    ours, theirs = (json.loads((f / "result.json").read_text(encoding="utf-8")) for f in (folder, run[1]))
     assert ours["metrics"]["validation/loss"] == theirs["metrics"]["validation/loss"]
     assert ours["config_digest"] == theirs["config_digest"]
 
@@ -93,7 +93,7 @@ def damage_checkpoints(folder):
     [
         (lambda folder: shutil.rmtree(folder / "checkpoints"), "checkpoints"),
         (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+        (lambda folder: (folder / "config.json").write_text("{", encoding="utf-8"), "config.json"),
         (damage_checkpoints, "checkpoints"),
     ],
     ids=["no checkpoints", "no tokenizer", "damaged config", "damaged checkpoints"],
@@ -115,6 +115,6 @@ def test_verify_sees_damaged_checkpoints(folder, capsys):
 
 
 def test_a_damaged_config_is_one_line_for_resume(folder, capsys):
-    (folder / "config.json").write_text("[]")
+    (folder / "config.json").write_text("[]", encoding="utf-8")
     assert main(["resume", str(folder)]) == 2
     assert "config.json" in capsys.readouterr().err

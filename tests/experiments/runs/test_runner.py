@@ -29,7 +29,7 @@ def text(tmp_path_factory):
     """Text to learn from, and a cache of its own."""
     folder = tmp_path_factory.mktemp("data")
     words = random.Random(0).choices(["to ", "be ", "or ", "not ", "that ", "is\n"], k=1500)
-    (folder / "text.txt").write_text("".join(words))
+    (folder / "text.txt").write_text("".join(words), encoding="utf-8")
     os.environ["GPT_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield folder
     del os.environ["GPT_JAX_CACHE"]
@@ -50,13 +50,13 @@ def stop_at(folder, step):
 
     def should_stop():
         log = folder / "metrics.jsonl"
-        return log.exists() and log.read_text().count("train/loss") == step - 1
+        return log.exists() and log.read_text(encoding="utf-8").count("train/loss") == step - 1
 
     return should_stop
 
 
 def lines_without_clocks(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
 
 
@@ -67,8 +67,8 @@ def assert_same_run(folder, other):
     ours, theirs = lines_without_clocks(folder), lines_without_clocks(other)
     for mine, its in zip(ours, theirs, strict=True):
         assert mine == its, f"the runs part at step {mine['step']}"
-    assert (folder / "samples.txt").read_text() == (other / "samples.txt").read_text()
-    results = [json.loads((f / "result.json").read_text()) for f in (folder, other)]
+    assert (folder / "samples.txt").read_text(encoding="utf-8") == (other / "samples.txt").read_text(encoding="utf-8")
+    results = [json.loads((f / "result.json").read_text(encoding="utf-8")) for f in (folder, other)]
     for result in results:
         result["metrics"] = {k: v for k, v in result["metrics"].items() if not k.startswith("time/")}
     assert results[0] == results[1]
@@ -77,15 +77,15 @@ def assert_same_run(folder, other):
 def test_a_finished_run_has_every_file_and_learned(finished):
     folder, result = finished
     assert {path.name for path in folder.iterdir()} == FILES
-    assert json.loads((folder / "result.json").read_text()) == result
-    assert result["config_digest"] == digest(TINY) == json.loads((folder / "config.json").read_text())["digest"]
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+    assert result["config_digest"] == digest(TINY) == json.loads((folder / "config.json").read_text(encoding="utf-8"))["digest"]
     lines = lines_without_clocks(folder)
     assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 13))
     assert [line["step"] for line in lines if "validation/loss" in line] == [4, 8, 12]
     assert all(line["tokens"] == 64 * line["step"] for line in lines)
     assert result["metrics"]["validation/loss"] < lines[0]["train/loss"] - 1
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["12", "8"]
-    assert (folder / "samples.txt").read_text().count("=== step") == 3
+    assert (folder / "samples.txt").read_text(encoding="utf-8").count("=== step") == 3
 
 
 def test_bits_per_byte_are_nats_per_byte_over_ln_2(finished):
@@ -121,7 +121,7 @@ def test_other_data_is_refused_on_resume(text, tmp_path):
     with pytest.raises(runner.Interrupted):
         run(tmp_path / "run", text, should_stop=stop_at(tmp_path / "run", 2))
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "other.txt").write_text("something else entirely. " * 200)
+    (tmp_path / "data" / "other.txt").write_text("something else entirely. " * 200, encoding="utf-8")
     with pytest.raises(InputError, match="trained on data of digest"):
         run(tmp_path / "run", tmp_path / "data")
 
@@ -129,7 +129,7 @@ def test_other_data_is_refused_on_resume(text, tmp_path):
 def test_a_run_asked_to_stop_before_its_first_step_says_that_there_is_no_checkpoint(finished, text, tmp_path):
     with pytest.raises(runner.Interrupted, match="before the first step: no checkpoint is written yet"):
         run(tmp_path, text, should_stop=lambda: True)
-    assert not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text()
+    assert not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     run(tmp_path, text)
     assert_same_run(tmp_path, finished[0])
 
@@ -199,7 +199,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused_before_the_folder_is_claim
 def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path):
     with pytest.raises(runner.Interrupted):
         run(tmp_path, text, should_stop=stop_at(tmp_path, 5))
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 6, "tokens": 384, "train/loss": 1.0}\n{"step": 7, "tok')
     run(tmp_path, text)
     assert_same_run(tmp_path, finished[0])

@@ -69,7 +69,7 @@ def test_what_is_no_folder_of_a_model_is_named(tmp_path, weights_folder):
         load_model(tmp_path)
     with pytest.raises(InputError, match="has no checkpoints"):
         load_model(weights_folder, step=3)
-    (tmp_path / "config.json").write_text(json.dumps({"identity": {}}))
+    (tmp_path / "config.json").write_text(json.dumps({"identity": {}}), encoding="utf-8")
     with pytest.raises(InputError, match="damaged"):
         load_model(tmp_path)
 

@@ -93,9 +93,9 @@ def test_failed_runs_are_named_and_left_out_of_means(tmp_path):
 )
 def test_parking_at_the_unigram_entropy_is_a_failure(tmp_path, loss, plateau, why):
     folder = write_run(tmp_path, made_up(), "new", 0, 1.0)
-    values = json.loads((folder / "result.json").read_text())
+    values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     values["metrics"] |= {"validation/loss": loss, "validation/unigram_entropy": 5.0}
-    (folder / "result.json").write_text(json.dumps(values))
+    (folder / "result.json").write_text(json.dumps(values), encoding="utf-8")
     assert why in failure(read_result(folder / "result.json"), plateau)
     assert bool(why) == bool(failure(read_result(folder / "result.json"), plateau))
 
@@ -144,7 +144,7 @@ def test_the_report_holds_verdict_interval_failures_compute_and_pictures(tmp_pat
     e = made_up(noise_floor=("old", "new"))
     losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.09])
     made = reports.make_report(e, tmp_path / e.name)
-    text = made.path.read_text()
+    text = made.path.read_text(encoding="utf-8")
     for part in (
         "**reproduced**",
         "lower, by at least 0.01",
@@ -165,8 +165,8 @@ def test_a_partial_sweep_is_reported_as_partial(tmp_path):
     e = made_up()
     losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
     (tmp_path / e.name / "new" / "seed-2").mkdir()
-    (tmp_path / e.name / "new" / "seed-2" / "config.json").write_text("{}")
-    text = reports.make_report(e, tmp_path / e.name).path.read_text()
+    (tmp_path / e.name / "new" / "seed-2" / "config.json").write_text("{}", encoding="utf-8")
+    text = reports.make_report(e, tmp_path / e.name).path.read_text(encoding="utf-8")
     assert "**Partial**: 2 not finished: new seed 2 (begun), old seed 2" in text
 
 
