@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer
-from gpt_jax.disk import Digests, sha256
+from gpt_jax.disk import Digests, read_json, sha256
 from gpt_jax.errors import InputError
+
+SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,11 @@ def open_corpus(folder: Path) -> Corpus:
       InputError: a missing or damaged file, by name, with what to do about it.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = read_json(folder / "manifest.json", dict)
+    except InputError:
         raise _damaged(folder / "manifest.json", folder) from None
+    if not {"digest", "files", *SPLITS} <= set(manifest):
+        raise _damaged(folder / "manifest.json", folder)
     _check(folder, manifest, Digests(folder))
     return Corpus(folder, load_tokenizer(folder / "tokenizer"), manifest)
 
@@ -91,6 +94,8 @@ def _check(folder: Path, manifest: dict[str, Any], digest: Callable[[Path], str]
     for name, expected in manifest["files"].items():
         try:
             whole = digest(folder / name) == expected
+        except PermissionError:
+            raise
         except OSError:
             whole = False
         if not whole:

@@ -1,6 +1,6 @@
 """Documents to token windows on disk, once: a `Corpus` is opened from the cache or prepared there.
 
-The cache (cache.py) holds
+The cache (gpt_jax/disk.py) holds
 ```
 tokenizers/DIGEST/            a trained tokenizer, by source, size and held-out fraction
 corpora/DIGEST/               by source, tokenizer, packing, held-out fraction and context length
@@ -22,18 +22,17 @@ from typing import Any
 
 from gpt_jax.config import DataConfig
 from gpt_jax.data import stream
-from gpt_jax.data.corpus import Corpus, open_corpus, verify_corpus
+from gpt_jax.data.corpus import SPLITS, Corpus, open_corpus, verify_corpus
 from gpt_jax.data.shards import Layout, write_shards
 from gpt_jax.data.sources import open_source
 from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
-from gpt_jax.disk import cache_root, digest_of, lock, sha256, write_atomically
+from gpt_jax.disk import cache_root, denials_named, digest_of, lock, move_whole, sha256, write_atomically
 from gpt_jax.errors import InputError
 
 __all__ = ["Corpus", "open_corpus", "prepare", "verify_corpus"]
 
 FORMAT = 1
 SHARD_TOKENS = 1 << 23
-SPLITS = ("train", "validation")
 
 
 def prepare(
@@ -60,15 +59,14 @@ def prepare(
       InputError: nothing to read, unreadable text, too little of it, or a damaged cache: one line naming the file.
     """
     root = cache_root(cache_dir)
-    text = stream.DividedText(
-        open_source(data.source, data_dir, root),
-        data.validation_fraction,
-        progress or (lambda stage, done, total: None),
-    )
-    key = digest_of([FORMAT, text.source.digest, data.tokenizer, vocab_size, data.validation_fraction])
-    with lock(root, key):
+    with denials_named(root):
+        text = stream.DividedText(
+            open_source(data.source, data_dir, root),
+            data.validation_fraction,
+            progress or (lambda stage, done, total: None),
+        )
         if data.tokenizer == "sentencepiece":
-            tokenizer = _trained(root / "tokenizers" / key, text, vocab_size)
+            tokenizer = _trained(root, text, vocab_size)
         else:
             tokenizer = make_tokenizer(data.tokenizer, vocab_size, None)
         plan = {
@@ -85,24 +83,31 @@ def prepare(
         digest = digest_of(plan)
         folder = root / "corpora" / digest
         if not (folder / "manifest.json").exists():
-            _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
+            with lock(root, digest):
+                if not (folder / "manifest.json").exists():  # no other process made it in the meantime
+                    _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
         return open_corpus(folder)
 
 
-def _trained(folder: Path, text: stream.DividedText, vocab_size: int) -> Tokenizer:
-    """The SentencePiece tokenizer kept in `folder`; trained on the training documents if it is not there yet."""
+def _trained(root: Path, text: stream.DividedText, vocab_size: int) -> Tokenizer:
+    """The SentencePiece tokenizer of this text; trained on the training documents if the cache has none yet."""
+    key = digest_of([FORMAT, text.source.digest, "sentencepiece", vocab_size, text.validation_fraction])
+    folder = root / "tokenizers" / key
     if folder.exists():
         return load_tokenizer(folder)
-
-    def documents() -> Iterator[str]:
-        return (part for parts in text.select("train", "training the tokenizer") for part in parts)
-
-    tokenizer = make_tokenizer("sentencepiece", vocab_size, documents)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tokenizer.save(partial)
-    partial.rename(folder)
+    with lock(root, key):
+        if folder.exists():  # another process made it in the meantime
+            return load_tokenizer(folder)
+        tokenizer = make_tokenizer("sentencepiece", vocab_size, lambda: _training_parts(text))
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        tokenizer.save(partial)
+        move_whole(partial, folder)
     return tokenizer
+
+
+def _training_parts(text: stream.DividedText) -> Iterator[str]:
+    return (part for parts in text.select("train", "training the tokenizer") for part in parts)
 
 
 def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokenizer: Tokenizer) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gpt_jax.disk import sha256, write_atomically
+from gpt_jax.disk import move_whole, read_json, sha256, write_atomically
+from gpt_jax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ def _windows(stream: np.ndarray, context_length: int) -> list[np.ndarray]:
 
 def _finished(folder: Path, progress: Path) -> list[Shard]:
     """The shards that an interrupted call left complete, up to the first damaged one."""
-    shards = [Shard(**entry) for entry in json.loads(progress.read_text(encoding="utf-8"))] if progress.exists() else []
+    try:
+        shards = [Shard(**entry) for entry in read_json(progress, list)] if progress.exists() else []
+    except (InputError, TypeError):  # cut or filled with NULs by a power cut: nothing is known to be finished
+        shards = []
     good = []
     for shard in shards:
         path = folder / shard.file
@@ -112,5 +115,5 @@ def _write(folder: Path, name: str, layout: Layout, windows: list[np.ndarray], e
             writer.write(window.astype(layout.dtype).tobytes())
     finally:
         writer.close()
-    os.replace(partial, path)
+    move_whole(partial, path)
     return Shard(path.name, len(windows), sha256(path), *end)

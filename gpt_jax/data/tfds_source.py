@@ -79,7 +79,9 @@ def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
 
 
 def _prepared(builder: Any, root: Path) -> Any:
-    """The builder, with its dataset on disk."""
+    """The builder, with its dataset on disk. A dataset that is there is neither locked nor written."""
+    if builder.is_prepared():
+        return builder
     with lock(root, "tfds"), _quiet():
         try:
             builder.download_and_prepare()

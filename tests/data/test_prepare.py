@@ -235,9 +235,3 @@ def test_a_lone_surrogate_is_named_by_line(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"text": "fine"}\n' + json.dumps({"text": "\ud800"}), encoding="utf-8")
     with pytest.raises(InputError, match=r"x\.jsonl' line 2 is not valid Unicode"):
         prepared(tmp_path / "x.jsonl", tmp_path / "cache")
-
-
-def test_a_cache_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match=r"GPT_JAX_CACHE: .*file/cache' cannot be written"):
-        prepared(tmp_path, tmp_path / "file" / "cache")
