@@ -7,7 +7,7 @@ a file may import JAX at the top, so that `list` stays quick: `evaluate` imports
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from gpt_jax.errors import InputError, unknown
 
 CLAIMS = Path(__file__).parent / "claims"
 FAILED = "failed"  # the metric of a comparison of failure rates
+FINETUNE = "finetune"  # stands for the experiment's name in the folders of `finetune`: DIR/finetune/TASK/seed-N
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,12 @@ class Experiment:
             raise unknown("arm", arm, self.arms)
         base = override(self.base, {**self.scale(scale).overrides, **changes, "training.seed": seed})
         return override(base, {key: v(base) if callable(v) else v for key, v in self.arms[arm].items()})
+
+    def runs(
+        self, scale: str, arms: Sequence[str], seeds: Sequence[int], changes: Mapping[str, Any] | None = None
+    ) -> dict[tuple[str, int], RunConfig]:
+        """The config of every run by arm and seed, seed by seed, so that a broken-off sweep leaves whole pairs."""
+        return {(arm, seed): self.config(arm, scale, seed, changes) for seed in seeds for arm in arms}
 
 
 def names() -> tuple[str, ...]:

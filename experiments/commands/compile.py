@@ -8,13 +8,26 @@ import json
 from typing import Any
 
 import configs
+from experiments.arguments import add_json, add_overrides, parse_overrides, whole
+from experiments.command import Command
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a recipe of configs/: gpt2-1.5b, gpt3-175b, ...")
+    add_overrides(parser, "model.remat=full")
+    parser.add_argument("--topology", required=True, metavar="TPU", help="v5e:4x4, v5p:8x8x8, v6e:16x16, v4:4x4x4 ...")
+    parser.add_argument("--mesh", default="", metavar="AXES", help="data=1,fsdp=16,tensor=1 (data: what is left)")
+    parser.add_argument("--slices", type=whole(1), default=1, metavar="N", help="that many slices (1)")
+    parser.add_argument(
+        "--compiler-option", action="append", default=[], metavar="NAME=VALUE", help="of XLA; may be repeated"
+    )
+    add_json(parser)
+
+
 def compile_config(arguments: argparse.Namespace) -> int:
     """Compiles the training step ahead of time and prints the report. Status 1 where it does not fit."""
-    from experiments.commands.commands import parse_overrides
     from gpt_jax.parallel.ahead import compile_ahead, parse_mesh
 
     config = override(configs.get(arguments.config), parse_overrides(arguments.overrides))
@@ -59,3 +72,12 @@ def _show(name: str, report: Any) -> None:
         "verdict": "fits" if report.fits else f"does not fit: {report.missing_bytes / gib:.2f} GiB are missing",
     }
     Screen(Console()).table(f"{name} on {report.topology}", rows)
+
+
+COMMAND = Command(
+    group="hardware",
+    help="what a config needs of a TPU slice, compiled ahead of time, without one",
+    example="python -m experiments compile gpt2-1.5b --topology v5e:4x4 --mesh fsdp=16 training.batch_tokens=131072",
+    arguments=add_arguments,
+    act=compile_config,
+)

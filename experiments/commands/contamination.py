@@ -8,9 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from experiments.arguments import add_data_dir, whole
+from experiments.command import Command
 from gpt_jax.errors import InputError
 
 SUFFIXES = (".txt", ".jsonl", ".tsv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="a run folder, or a file or folder of text")
+    parser.add_argument("--tasks", required=True, metavar="A,B", help="tasks' names, or files: .txt, .jsonl, .tsv")
+    add_data_dir(parser, "the tasks' data is")
+    parser.add_argument("--corpus-dir", type=Path, metavar="DIR", help="where the run's text is (--data-dir)")
+    parser.add_argument("--n", type=whole(1), metavar="N", help="words of a collision (by task, 8 to 13)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a json file with every item's verdict")
 
 
 def contamination(arguments: argparse.Namespace) -> int:
@@ -137,3 +148,12 @@ def item_text(value: Any) -> str:
         return value
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return "\n".join(text for part in parts if (text := item_text(part)))
+
+
+COMMAND = Command(
+    group="data",
+    help="how much of a task stands in a corpus, and which of its items are clean",
+    example="python -m experiments contamination runs/quickstart/gpt/seed-0 --tasks questions.txt",
+    arguments=add_arguments,
+    act=contamination,
+)

@@ -10,10 +10,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.arguments import add_data_dir, add_json, add_model_folder, add_seed, whole
+from experiments.command import Command
 from gpt_jax.errors import InputError
 
 PARTS = ("clean", "dirty")
 ALLOWED_SHOTS = "whole numbers (0,1,10), fit (as many as fit every item's context), or sweep (0, 1, 2, 4, ..., fit)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_folder(parser)
+    parser.add_argument("--tasks", required=True, metavar="A,B", help="tasks or families of docs/EVALUATION.md")
+    parser.add_argument(
+        "--shots", default="0", metavar="K", help="0,1,10; `fit`: as many as fit; `sweep`: 0, 1, 2, 4, ..., fit (0)"
+    )
+    add_data_dir(parser, "the tasks' public files are, at any depth")
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="that many items of each task, at random (all)")
+    add_seed(parser, of="examples and limit")
+    parser.add_argument("--stride", type=whole(1), metavar="N", help="tokens a window of a long text scores (context)")
+    parser.add_argument(
+        "--overflow",
+        choices=("error", "drop", "truncate"),
+        default="error",
+        help="what is longer than the context: an error; drop examples; truncate the text from the left (error)",
+    )
+    parser.add_argument(
+        "--overlap", type=Path, metavar="FILE", help="what `contamination --out` wrote: clean and dirty items too"
+    )
+    parser.add_argument("--checkpoints", action="store_true", help="each checkpoint of a run, not the newest alone")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a json file; every answer goes beside it as jsonl")
+    add_json(parser)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -209,3 +235,12 @@ def figure(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.2f}" if 0.1 <= abs(value) < 1e6 or value == 0 else f"{value:.4g}"
+
+
+COMMAND = Command(
+    group="use a model",
+    help="score a model on tasks without fine-tuning, zero-shot or few-shot",
+    example="python -m experiments evaluate runs/quickstart/gpt/seed-0 --tasks arithmetic --shots 0,1 --limit 20",
+    arguments=add_arguments,
+    act=evaluate,
+)

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
+
+from experiments.command import Command, carry_out
+from gpt_jax.errors import InputError
 
 PROBE = 12  # words in a row, of which a copy of a book has most, whatever the edition
 
@@ -50,16 +54,30 @@ def clean(folders: list[Path], out: Path) -> tuple[int, list[str]]:
     return len(probes), copies
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.corpora.clean_books", description=(__doc__ or "").partition("\n")[0]
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="where the .txt files are")
     parser.add_argument("out", type=Path, metavar="OUT", help="where they go")
-    arguments = parser.parse_args()
-    count, copies = clean(arguments.folders, arguments.out)
-    print(f"{count} books in {arguments.out}; left out as copies: {', '.join(copies) or 'none'}")
 
+
+def act(arguments: argparse.Namespace) -> int:
+    """Writes the books and says how many there are. Raises `InputError` where a folder is missing or has none."""
+    for folder in arguments.folders:
+        if not folder.is_dir():
+            raise InputError(f"FOLDER: {str(folder)!r} is not a folder: a folder with .txt files is allowed")
+    count, copies = clean(arguments.folders, arguments.out)
+    if not count:
+        raise InputError(f"FOLDER: {', '.join(map(str, arguments.folders))}: no .txt file there")
+    print(f"{count} books in {arguments.out}; left out as copies: {', '.join(copies) or 'none'}")
+    return 0
+
+
+COMMAND = Command(
+    group="data",
+    help="books as running text: unwraps every .txt below FOLDER and leaves out copies",
+    example="python -m experiments.corpora.clean_books novels books",
+    arguments=add_arguments,
+    act=act,
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(carry_out(COMMAND, sys.argv[1:], "python -m experiments.corpora.clean_books"))

@@ -14,6 +14,8 @@ import random
 import sys
 from pathlib import Path
 
+from experiments.arguments import whole
+from experiments.command import Command, carry_out
 from gpt_jax.errors import InputError, unknown
 
 PIECE = 20_000  # characters
@@ -79,26 +81,30 @@ def mix(folder: Path, out: Path, order: list[str], characters: int) -> list[Path
     return folders
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.corpora.mix",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", type=Path, metavar="SOURCES", help="a folder with a folder for each source")
     parser.add_argument("out", type=Path, metavar="OUT", help="where the mixtures go")
-    parser.add_argument("--order", required=True, help="the sources, the first alone in sources1: books,wikipedia,news")
-    parser.add_argument("--characters", type=int, default=8_000_000, help="of each mixture (default: %(default)s)")
-    given = parser.parse_args(arguments)
-    try:
-        folders = mix(given.sources, given.out, [n for n in given.order.split(",") if n], given.characters)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("\n".join(f"{folder}: {', '.join(sorted(p.stem for p in folder.iterdir()))}" for folder in folders))
+    parser.add_argument(
+        "--order", required=True, metavar="A,B", help="the sources, the first alone in sources1: books,wikipedia,news"
+    )
+    parser.add_argument("--characters", type=whole(1), default=8_000_000, metavar="N", help="of each mixture (8000000)")
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Writes the mixtures and names them. Raises `InputError`."""
+    order = [name for name in arguments.order.split(",") if name]
+    for folder in mix(arguments.sources, arguments.out, order, arguments.characters):
+        print(f"{folder}: {', '.join(sorted(path.stem for path in folder.iterdir()))}")
     return 0
 
 
+COMMAND = Command(
+    group="data",
+    help="one budget of text from 1, 2, 4, ... sources, in equal shares",
+    example="python -m experiments.corpora.mix sources mixtures --order books,wikipedia,news,speeches",
+    arguments=add_arguments,
+    act=act,
+)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(carry_out(COMMAND, sys.argv[1:], "python -m experiments.corpora.mix"))

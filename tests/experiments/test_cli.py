@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from experiments import command
 from experiments import experiment as experiments
-from experiments.cli import COMMANDS, main
+from experiments.cli import main
 from experiments.runs.full_disk import DiskFull
 from gpt_jax.errors import TrainingDiverged
 from tests.experiments.made_up import write_run
@@ -102,7 +103,7 @@ def test_a_damaged_metrics_line_is_named(capsys, tmp_path):
 
 
 def test_every_command_explains_itself_with_an_example(capsys):
-    for name in COMMANDS:
+    for name in command.names():
         assert main([name, "--help"]) == 0
         assert f"example:\n  python -m experiments {name}" in capsys.readouterr().out
     assert main(["--help"]) == 0

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from experiments.command import carry_out
 from experiments.corpora import mix
 
 
@@ -57,7 +58,9 @@ def test_pieces_are_the_text_cut(text):
     ],
 )
 def test_what_cannot_be_mixed_ends_with_one_line_and_2(sources, tmp_path, capsys, order, characters, complaint):
-    status = mix.main([str(sources), str(tmp_path / "out"), "--order", order, "--characters", characters])
+    status = carry_out(
+        mix.COMMAND, [str(sources), str(tmp_path / "out"), "--order", order, "--characters", characters], "mix"
+    )
     error = capsys.readouterr().err
     assert status == 2 and complaint in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

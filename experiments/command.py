@@ -1,0 +1,111 @@
+"""What a command is: one word after `python -m experiments`, with its help, an example, its arguments and its act.
+
+A new command is one small file in commands/ that defines `COMMAND`; the file's name is the command's. Nothing in such
+a file may import JAX, rich or SciPy at the top, so that `list` and `--help` stay quick: `act` imports what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, NoReturn, get_args
+
+from gpt_jax.errors import InputError, unknown
+
+COMMANDS = Path(__file__).parent / "commands"
+START = "python -m experiments"
+WRONG_USE = 2  # the exit status
+
+Group = Literal["look", "train", "use a model", "judge", "data", "hardware"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """`act` takes the parsed arguments, prints, and returns the exit status. Both callables raise `InputError`."""
+
+    group: Group  # the heading that `--help` lists the command under
+    help: str  # one line
+    example: str  # a whole line that works
+    arguments: Callable[[argparse.ArgumentParser], None]
+    act: Callable[[argparse.Namespace], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} ({self.prog} --help shows how)")
+
+
+def names() -> tuple[str, ...]:
+    """The commands there are: the files of commands/. Imports none of them."""
+    return tuple(sorted(path.stem for path in COMMANDS.glob("*.py") if path.stem != "__init__"))
+
+
+def load(name: str) -> Command:
+    """The command in `experiments/commands/NAME.py`. Raises `InputError` where there is none."""
+    if name not in names():
+        raise unknown("command", name, names())
+    return import_module(f"experiments.commands.{name}").COMMAND
+
+
+def overview() -> str:
+    """What `python -m experiments --help` prints: all commands, by group."""
+    found = {name: load(name) for name in names()}
+    width = max(map(len, found))
+    lines = [f"usage: {START} COMMAND ...", "", "Runs and judges the experiments."]
+    for group in get_args(Group):
+        members = [f"  {name:<{width}}  {command.help}" for name, command in found.items() if command.group == group]
+        lines += ["", f"{group}:", *members] if members else []
+    return "\n".join([*lines, "", f"{START} COMMAND --help shows a command's arguments and an example"])
+
+
+def carry_out(command: Command, words: Sequence[str], program: str) -> int:
+    """Parses `words` and acts; `program` is what the user typed before them. Returns the exit status.
+
+    Wrong use, and a file that cannot be read or written, is one line on stderr and status 2.
+    """
+    return in_one_line(lambda: _parse_and_act(command, list(words), program))
+
+
+def in_one_line(act: Callable[[], int]) -> int:
+    """What `act` returns; where it raises `InputError` or names a file in an `OSError`: one line, and status 2."""
+    try:
+        return act()
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    return WRONG_USE
+
+
+def resume_command(folder: Path, data_dir: Path | None) -> str:
+    """What a user types to go on with the run in `folder`."""
+    words = [*START.split(), "resume", str(folder)]
+    return shlex.join(words + (["--data-dir", str(data_dir)] if data_dir is not None else []))
+
+
+def _parse_and_act(command: Command, words: list[str], program: str) -> int:
+    parser = _Parser(
+        prog=program,
+        description=command.help,
+        epilog=f"example:\n  {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    try:
+        arguments, extra = parser.parse_known_intermixed_args(words)
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    if extra:
+        if extra[0].startswith("-"):
+            raise unknown("option", extra[0].partition("=")[0], re.findall(r"--[\w-]+", parser.format_usage()))
+        parser.error(f"unexpected argument {extra[0]!r}")
+    return command.act(arguments)

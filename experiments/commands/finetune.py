@@ -1,0 +1,91 @@
+"""`finetune`: fine-tunes a model on a task as GPT-1 does, seed by seed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from experiments.arguments import add_data_dir, add_out, add_overrides, add_seeds, existing, parse_overrides, writable
+from experiments.command import Command, resume_command
+from experiments.experiment import FINETUNE
+from gpt_jax.config import FinetuningConfig, RunConfig, TrainingConfig, override
+from gpt_jax.errors import InputError, TrainingDiverged
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder, or weights in Transformers' layout")
+    add_overrides(parser, "finetuning.learning_rate=1e-4")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a task's name, or a folder that holds one")
+    add_seeds(parser, "0")
+    add_data_dir(parser, "the task's files are")
+    add_out(parser)
+
+
+def finetune(arguments: argparse.Namespace) -> int:
+    """Fine-tunes a model on a task, seed by seed, and prints what came of it beside the baselines."""
+    from rich.console import Console
+
+    from experiments.runs import runner
+    from experiments.runs.signals import Stopped, stop_on_signal
+    from experiments.verdicts.printout import print_over_seeds
+
+    data_dir = existing(arguments.data_dir, "--data-dir")
+    configs = configurations(arguments)
+    writable(arguments.out)
+    console = Console()
+    results = {}
+    with stop_on_signal() as should_stop:
+        for seed, config in configs.items():
+            folder = arguments.out / FINETUNE / arm(arguments.task) / f"seed-{seed}"
+            identity = runner.RunIdentity(FINETUNE, folder.parent.name, seed, "-")
+            if len(configs) > 1:
+                console.rule(f"seed {seed}")
+            try:
+                results[seed] = runner.run(
+                    config,
+                    folder,
+                    identity,
+                    data_dir=data_dir,
+                    console=console,
+                    resume_command=resume_command(folder, data_dir),
+                    should_stop=should_stop,
+                )
+            except runner.Interrupted as stopped:
+                raise Stopped(f"{folder}: {stopped}") from None
+            except TrainingDiverged as error:
+                print(f"failed: seed {seed}: {error}", file=sys.stderr)
+    if len(results) > 1:
+        print_over_seeds(console, [result["metrics"] for result in results.values()], f"{len(results)}")
+    return 0 if len(results) == len(configs) else 1
+
+
+def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:
+    """The config of each seed: the model is the folder's, the rest is the defaults and what was given."""
+    from experiments.runs.weights import load_model
+
+    changes = parse_overrides(arguments.overrides)
+    for key in ("finetuning.task", "finetuning.weights", "training.seed"):
+        if key in changes:
+            raise InputError(f"{key}: {changes[key]!r} is not allowed here: give DIR, --task and --seeds")
+    model = override(RunConfig(model=load_model(arguments.folder).config), {"model.scan_layers": False}).model
+    settings = FinetuningConfig(task=arguments.task, weights=str(arguments.folder))
+    seeds = arguments.seeds or (0,)
+    return {
+        seed: override(RunConfig(model=model, finetuning=settings, training=TrainingConfig(seed=seed)), changes)
+        for seed in seeds
+    }
+
+
+def arm(task: str) -> str:
+    """A task's name as that of a folder."""
+    return Path(task).resolve().name or "task"
+
+
+COMMAND = Command(
+    group="train",
+    help="fine-tune a model on a task as GPT-1 does",
+    example="python -m experiments finetune runs/quickstart/gpt/seed-0 --task grammar --seeds 0:3 finetuning.epochs=1",
+    arguments=add_arguments,
+    act=finetune,
+)

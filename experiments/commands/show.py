@@ -1,0 +1,53 @@
+"""`show`: what an experiment claims, and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+
+from experiments import experiment as experiments
+from experiments.arguments import add_experiment, add_out
+from experiments.command import Command
+from gpt_jax.config import flatten, to_dict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment(parser)
+    parser.add_argument("--scale", metavar="SCALE", help="whose compute to show (all)")
+    add_out(parser)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints the claim, the arms as differences from the base, the stated directions, the compute."""
+    from experiments.runs.compute import compute
+
+    e = experiments.load(arguments.name)
+    scales = [arguments.scale] if arguments.scale else list(e.scales)
+    costs = {scale: compute(e.runs(scale, e.select(scale), e.scale(scale).seeds).values()) for scale in scales}
+    shown = arguments.scale or ("cpu" if "cpu" in e.scales else scales[0])
+    print(f"{e.name}\n{'=' * len(e.name)}\n{e.claim.strip()}\n\nsource: {e.source}")
+    print(f"\narms (differences from the base, at scale {shown}, seed 0):")
+    for arm, overrides in e.arms.items():
+        values = flatten(to_dict(e.config(arm, shown, 0)))
+        print(f"  {arm}: {', '.join(f'{key}={values[key]}' for key in overrides) or 'the base'}")
+    if e.comparisons:
+        print("\nstated before any run (primary comparisons marked *):")
+    for c in e.comparisons:
+        print(f"  {'*' if c.primary else ' '} {c.title}: {c.metric} {c.stated}")
+    print("\ncompute:")
+    for scale, cost in costs.items():
+        print(f"  {scale}: {cost}; seeds {', '.join(map(str, e.scale(scale).seeds))}")
+    if e.picture is not None:
+        path = arguments.out / e.name / "picture.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        e.picture(path)
+        print(f"\npicture: {path}")
+    return 0
+
+
+COMMAND = Command(
+    group="look",
+    help="an experiment: its claim, arms and compute",
+    example="python -m experiments show layer_norm --scale cpu",
+    arguments=add_arguments,
+    act=show,
+)

@@ -1,0 +1,68 @@
+"""What the commands print of results: a claim's report, and fine-tunings over their seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.experiment import Experiment
+from experiments.runs.results import read_result
+from experiments.runs.screen import Screen
+from experiments.verdicts import report as reports
+from experiments.verdicts.statistics import mean_and_sd, t_interval
+
+# What a fine-tuning's figures are of: a split, a pair's gap, or a baseline.
+SPLITS = ("train/", "validation/", "test/", "ood", "gap/", "relative_gap/", "detection/", "majority/", "bag_of_words/")
+
+
+def print_report(e: Experiment, folder: Path) -> None:
+    """Makes the report of one experiment's folder, and prints its verdicts and its table."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
+    made = reports.make_report(e, folder)
+    table = Table("arm", "runs", "failed", *e.metrics, title=f"{e.name}: mean ± sd", title_justify="left", box=None)
+    for column in table.columns[1:]:
+        column.overflow = "fold"
+    for arm, runs, failed, _, *means in reports.arms_rows(made):
+        table.add_row(arm, runs, failed, *means)
+    console.print(table)
+    for judged in made.judged:
+        if judged.comparison.primary or judged.differences:
+            print(reports.verdict_line(judged))
+    if made.missing:
+        console.print(f"partial: {len(made.missing)} of the scale's runs are not finished", highlight=False)
+    print(f"report: {made.path}")
+
+
+def print_fine_tunings(folder: Path) -> None:
+    """Prints, for each task fine-tuned on in `folder` (DIR/finetune), its figures over the seeds."""
+    console = Console()
+    for task in sorted({path.parent.parent for path in folder.glob("*/seed-*/result.json")}):
+        results = [read_result(path) for path in sorted(task.glob("seed-*/result.json"))]
+        good = [result.metrics for result in results if not result.metrics.get("diverged")]
+        lost = f", {len(results) - len(good)} diverged" if len(good) < len(results) else ""
+        print_over_seeds(console, good, f"{task.name}: {len(results)}", lost)
+
+
+def print_over_seeds(console: Console, metrics: Sequence[Mapping[str, Any]], before: str, after: str = "") -> None:
+    """A table of `over_seeds`; its title starts with `before` and ends with `after`."""
+    Screen(console).table(f"{before} seeds: mean ± sd [95 %]{after}", over_seeds(metrics))
+
+
+def over_seeds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Mean and standard deviation of each split's figures, and Student's 95 % interval of the mean."""
+    shown = {}
+    for key in dict.fromkeys(key for run in metrics for key in run if key.startswith(SPLITS)):
+        values = [run[key] for run in metrics if isinstance(run.get(key), int | float)]
+        if values:
+            mean, sd = mean_and_sd(values)
+            shown[key] = f"{mean:.4f}"
+            if len(values) > 1:
+                _, low, high = t_interval(values)
+                shown[key] += f" ± {sd:.4f}  [{low:.4f}, {high:.4f}]"
+    return shown
