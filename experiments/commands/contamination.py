@@ -153,7 +153,7 @@ def item_text(value: Any) -> str:
 COMMAND = Command(
     group="data",
     help="how much of a task stands in a corpus, and which of its items are clean",
-    example="python -m experiments contamination runs/quickstart/gpt/seed-0 --tasks questions.txt",
+    example="python -m experiments contamination runs/quickstart/gpt/seed-0 --tasks sums --out overlap.json",
     arguments=add_arguments,
     act=contamination,
 )

@@ -240,7 +240,7 @@ def figure(value: float | None) -> str:
 COMMAND = Command(
     group="use a model",
     help="score a model on tasks without fine-tuning, zero-shot or few-shot",
-    example="python -m experiments evaluate runs/quickstart/gpt/seed-0 --tasks arithmetic --shots 0,1 --limit 20",
+    example="python -m experiments evaluate runs/quickstart/gpt/seed-0 --tasks sums --shots 0,1 --limit 20",
     arguments=add_arguments,
     act=evaluate,
 )

@@ -1,10 +1,14 @@
 """The command line: wrong use is one line and status 2; a run goes on where it stopped."""
 
+import dataclasses
 import json
+import shlex
+import subprocess
+import sys
 
 import pytest
 
-from experiments import command
+from experiments import command, commands
 from experiments import experiment as experiments
 from experiments.cli import main
 from experiments.runs.full_disk import DiskFull
@@ -220,3 +224,43 @@ def test_verify_sees_a_changed_config(capsys, tmp_path):
     config["model"]["n_layer"] += 1
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert "its digest is" in wrong(capsys, "verify", str(folder))
+
+
+def test_help_lines_up(capsys):
+    assert main(["--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert sorted(line.split()[0] for line in lines) == list(command.names())
+    starts = {len(line) - len(line[2:].split(None, 1)[1]) for line in lines}
+    assert len(starts) == 1
+
+
+def test_a_new_file_is_a_new_command_listed_under_its_group(monkeypatch, tmp_path, capsys):
+    (tmp_path / "greet.py").write_text(
+        "from experiments.command import Command\n"
+        "COMMAND = Command('look', 'says hello', 'greet', lambda parser: None, lambda arguments: print('hi') or 0)",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    monkeypatch.setattr(command, "COMMANDS", tmp_path)
+    assert main(["greet"]) == 0 and main(["--help"]) == 0
+    assert capsys.readouterr().out.startswith("hi\n") and "look:" in command.overview()
+
+
+@pytest.mark.parametrize("name", command.names())
+def test_the_example_of_every_command_parses(name):
+    found = command.load(name)
+    words = shlex.split(found.example)
+    assert words[:4] == ["python", "-m", "experiments", name]
+    seen = []
+    only = dataclasses.replace(found, act=lambda arguments: seen.append(arguments) or 0)
+    assert command.carry_out(only, words[4:], name) == 0 and len(seen) == 1
+
+
+def test_help_starts_neither_jax_nor_rich():
+    code = (
+        "import sys; from experiments.cli import main; status = main(['--help']);"
+        "heavy = {'jax', 'flax', 'matplotlib', 'scipy', 'rich', 'orbax'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
