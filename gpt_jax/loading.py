@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
-from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.errors import InputError, unknown
 
 OPENAI_SIZES = ("params_shapes.json", "hparams.json")  # beside the weights of GPT-1 and of GPT-2 as released
@@ -93,11 +93,8 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
 
 def _weights_tokenizer(folder: Path, config: ModelConfig) -> Tokenizer:
     for place in (folder, folder / "tokenizer"):
-        try:
-            return load_tokenizer(place)
-        except InputError as error:
-            if "holds none" not in str(error):
-                raise
+        if (tokenizer := find_tokenizer(place)) is not None:
+            return tokenizer
     if config.norm == "pre":
         from gpt_jax.interop import is_padded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from gpt_jax.data.text import require_unicode
 from gpt_jax.data.tokenizers import continued
 from gpt_jax.errors import InputError
 from gpt_jax.loading import LoadedModel, checkpoint_steps, is_run_folder, load_model, restore
@@ -37,10 +38,7 @@ def write_text(
     from gpt_jax.generation import generate
 
     model = load_model(folder, report)
-    try:
-        start = model.tokenizer.encode(prompt)
-    except UnicodeEncodeError:
-        raise InputError(f"--prompt: {prompt!r} is not allowed: valid Unicode text") from None
+    start = model.tokenizer.encode(require_unicode(prompt, "--prompt"))
     context = model.config.context_length
     if len(start) >= context:
         raise InputError(f"--prompt: its {len(start)} tokens leave no room: fewer than the context of {context}")

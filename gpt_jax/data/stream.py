@@ -100,4 +100,11 @@ class TokenStream:
     def _encode(self, batch: list[tuple[bool, str]]) -> np.ndarray:
         rows = self._tokenizer.encode_batch([text for _, text in batch])
         separated = [self._separator + ids if starts else ids for (starts, _), ids in zip(batch, rows, strict=True)]
-        return np.concatenate([np.array(ids, np.int32) for ids in separated])
+        tokens = np.concatenate([np.array(ids, np.int64) for ids in separated])
+        size = self._tokenizer.vocab_size
+        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < size:
+            wrong = tokens[(tokens < 0) | (tokens >= size)][0]
+            raise InputError(
+                f"tokenizer {self._tokenizer.name!r}: it gives id {wrong}, and 0 to {size - 1} are allowed"
+            )
+        return tokens.astype(np.int32)

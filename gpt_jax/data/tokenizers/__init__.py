@@ -7,8 +7,8 @@
 | `gpt2` | OpenAI's, 50,257 | lossless | openai_bpe.py |
 | `gpt1:FOLDER` | OpenAI's, 40,478 | lower case, spacing normalised | openai_bpe.py |
 
-Lossless is meant for valid Unicode: text with lone surrogates is refused. `<|endoftext|>` in a text is ordinary
-text; the id `end_of_text` only ever comes from the preparation, and decodes to `<|endoftext|>`.
+Lossless is meant for valid Unicode: text with half of a surrogate pair is refused. `<|endoftext|>` in a text is
+ordinary text; the id `end_of_text` only ever comes from the preparation, and decodes to `<|endoftext|>`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from gpt_jax.data.tokenizers.byte_level import BytesTokenizer
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, Tokenizer, continued
 from gpt_jax.errors import InputError, unknown
 
-__all__ = ["END_OF_TEXT", "BytesTokenizer", "Tokenizer", "continued", "load_tokenizer", "make_tokenizer"]
+__all__ = [
+    "END_OF_TEXT",
+    "BytesTokenizer",
+    "Tokenizer",
+    "continued",
+    "find_tokenizer",
+    "load_tokenizer",
+    "make_tokenizer",
+]
+FILES = ("sentencepiece.model", "bytes.json", "tokenizer.json", "vocab.json and merges.txt")
 NAMES = ("sentencepiece", "bytes", "gpt2", "gpt2:FOLDER", "gpt1:FOLDER")
 
 
@@ -64,10 +73,17 @@ def make_tokenizer(name: str, vocab_size: int, documents: Callable[[], Iterable[
 
 
 def load_tokenizer(folder: Path | str) -> Tokenizer:
+    """The tokenizer that `find_tokenizer` finds. Raises `InputError` where there is none, or a damaged one."""
+    tokenizer = find_tokenizer(folder)
+    if tokenizer is None:
+        raise InputError(f"tokenizer: {str(folder)!r} holds none: expected {', '.join(FILES)}")
+    return tokenizer
+
+
+def find_tokenizer(folder: Path | str) -> Tokenizer | None:
     """Reads what `save` wrote, or the tokenizer of a Transformers weights folder (openai-gpt and gpt2 types).
 
-    Raises:
-      InputError: no tokenizer there, or a damaged one.
+    Returns None where there is none. Raises `InputError` on one that is damaged.
     """
     from gpt_jax.data.tokenizers import openai_bpe, sentence_piece
 
@@ -80,7 +96,4 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
         return openai_bpe.load(folder / openai_bpe.FILE)
     if openai_bpe.find_vocabulary(folder):
         return openai_bpe.from_vocabulary(None, folder)
-    raise InputError(
-        f"tokenizer: {str(folder)!r} holds none: expected {sentence_piece.FILE}, {BytesTokenizer.FILE}, "
-        f"{openai_bpe.FILE}, or vocab.json and merges.txt"
-    )
+    return None

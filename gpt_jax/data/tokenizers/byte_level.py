@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
 from gpt_jax.disk import digest_of
 
 
@@ -20,15 +20,15 @@ class BytesTokenizer:
     digest = digest_of(["bytes", 257])
 
     def encode(self, text: str) -> list[int]:
-        return list(text.encode())
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self.encode(text) for text in texts]
+        return [list(text.encode()) for text in unicode_texts(texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Bytes that are not UTF-8 come out as U+FFFD."""
-        end = END_OF_TEXT.encode()
-        return b"".join(bytes([i]) if i < 256 else end for i in ids).decode(errors="replace")
+        """Bytes that are not UTF-8, and ids past the vocabulary, come out as U+FFFD."""
+        spelled = [bytes([i]) for i in range(256)] + [END_OF_TEXT.encode()]
+        return b"".join(spelled[i] if i < len(spelled) else b"\xff" for i in ids).decode(errors="replace")
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

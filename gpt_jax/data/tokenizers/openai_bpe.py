@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
-from gpt_jax.disk import digest_of
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
+from gpt_jax.disk import digest_of, read_json, read_utf8
 from gpt_jax.errors import InputError
 
 FILE = "tokenizer.json"
@@ -24,13 +25,21 @@ VOCABULARIES = (
     ("encoder.json", "vocab.bpe"),  # OpenAI, GPT-2
     ("vocab.json", "merges.txt"),  # Transformers, both
 )
+MOST_ENTRIES = 1 << 31  # ids are int32 everywhere
 WORD_END = "</w>"  # GPT-1 marks the end of a word; GPT-2 marks the space before it
 
 
 class BpeTokenizer:
-    """A `tokenizers.Tokenizer` as ours. `name` is "gpt1" or "gpt2"."""
+    """A `tokenizers.Tokenizer` as ours. `name` is "gpt1" or "gpt2".
 
-    def __init__(self, inner: Any):
+    `vocab_size` is one more than the largest id that it gives. Special tokens that were added after the vocabulary,
+    such as [PAD], are never given and do not count.
+
+    Raises:
+      InputError: ids that are not 0, 1, 2, ...; it begins with `where`.
+    """
+
+    def __init__(self, inner: Any, where: str):
         self._inner = inner
         inner.encode_special_tokens = True  # <|endoftext|> inside a text is text
         inner.no_truncation()
@@ -42,15 +51,20 @@ class BpeTokenizer:
         splitting = {key: value for key, value in splitter.items() if key != "trim_offsets"}
         self.digest = digest_of([vocabulary, merges, content["normalizer"], splitting])
         self.name = "gpt1" if model.get("end_of_word_suffix") == WORD_END else "gpt2"
-        self.vocab_size: int = inner.get_vocab_size()
         self.end_of_text: int | None = inner.token_to_id(END_OF_TEXT)
+        added = {entry["content"]: entry for entry in content["added_tokens"]}
+        given = {t: i for t, i in model["vocab"].items() if not _is_special(added.get(t)) or t == END_OF_TEXT}
+        given |= {t: e["id"] for t, e in added.items() if not e["special"] or t == END_OF_TEXT}
+        self.vocab_size: int = 1 + max(given.values(), default=-1)
+        _require_dense({**model["vocab"], **{t: e["id"] for t, e in added.items()}}, self.vocab_size, where)
 
     def encode(self, text: str) -> list[int]:
-        return self._inner.encode(text, add_special_tokens=False).ids
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in as many threads as there are cores."""
-        return [row.ids for row in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+        rows = self._inner.encode_batch_fast(unicode_texts(texts), add_special_tokens=False)
+        return [row.ids for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8 come out as U+FFFD; ids past the vocabulary are left out."""
@@ -59,6 +73,21 @@ class BpeTokenizer:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._inner.save(str(folder / FILE))
+
+
+def _is_special(added: dict[str, Any] | None) -> bool:
+    return added is not None and added["special"]
+
+
+def _require_dense(ids: Mapping[str, int], size: int, where: str) -> None:
+    """Every id below `size` is an entry's: an id of nothing, or one past the model's rows, could not be read."""
+    missing = sorted(set(range(min(size, len(ids) + 1))) - set(ids.values()))
+    if missing:
+        last = max(ids, key=lambda token: ids[token])
+        raise InputError(
+            f"tokenizer: {where!r}: no entry has id {missing[0]}, and {last!r} has id {ids[last]}: "
+            f"ids 0 to {len(ids) - 1} are allowed, as there are {len(ids)} entries"
+        )
 
 
 def load(path: Path) -> BpeTokenizer:
@@ -71,7 +100,7 @@ def load(path: Path) -> BpeTokenizer:
         raise InputError(f"tokenizer: {str(path)!r} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(inner.model, tokenizers.models.BPE):
         raise InputError(f"tokenizer: {str(path)!r} is not a byte-pair encoding, as those of GPT-1 and GPT-2 are")
-    return BpeTokenizer(inner)
+    return BpeTokenizer(inner, str(path))
 
 
 def packaged_gpt2() -> BpeTokenizer:
@@ -108,20 +137,27 @@ def from_vocabulary(kind: str | None, folder: Path) -> BpeTokenizer:
         raise InputError(f"data.tokenizer: {str(folder)!r} holds the vocabulary of {seen}, not {kind}")
     build = {"gpt1": _gpt1, "gpt2": _gpt2}[seen]
     try:
-        return BpeTokenizer(build(vocabulary, merges))
+        inner = build(vocabulary, merges)
     except Exception as error:
         raise InputError(f"tokenizer: {str(found[1])!r} does not fit its vocabulary: {error}") from None
+    return BpeTokenizer(inner, str(found[0]))
 
 
 def _read(vocabulary: Path, merges: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
     try:
-        ids = json.loads(vocabulary.read_text(encoding="utf-8"))
-        lines = [line for line in merges.read_text(encoding="utf-8").split("\n") if line]
-    except (OSError, ValueError) as error:
-        raise InputError(f"tokenizer: {str(vocabulary.parent)!r} is damaged: {error}") from None
+        ids = read_json(vocabulary, dict)
+        lines = [line for line in read_utf8(merges).split("\n") if line]
+    except InputError as error:
+        raise InputError(f"tokenizer: {error}") from None
     pairs = [tuple(line.split(" ")) for line in lines if not line.startswith("#version")]
-    if not isinstance(ids, dict) or not all(isinstance(i, int) for i in ids.values()):
-        raise InputError(f"tokenizer: {str(vocabulary)!r} is not a vocabulary: an object of tokens and their ids")
+    wrong = next((token for token, i in ids.items() if type(i) is not int or not 0 <= i < MOST_ENTRIES), None)
+    if wrong is not None:
+        raise InputError(
+            f"tokenizer: {str(vocabulary)!r}: entry {wrong!r} has id {ids[wrong]!r}: 0 to {len(ids) - 1} are allowed"
+        )
+    if len(set(ids.values())) < len(ids):
+        twice = next(i for i, count in Counter(ids.values()).items() if count > 1)
+        raise InputError(f"tokenizer: {str(vocabulary)!r}: two entries have the id {twice}: one is allowed")
     if not all(len(pair) == 2 for pair in pairs):
         raise InputError(f"tokenizer: {str(merges)!r} is not a list of merges: two tokens a line")
     return ids, pairs  # type: ignore[return-value]

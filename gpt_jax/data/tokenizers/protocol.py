@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from gpt_jax.data.text import require_unicode
+
 END_OF_TEXT = "<|endoftext|>"
 
 
 class Tokenizer(Protocol):
     """What the rest of the library asks of a tokenizer.
 
+    Every id that it gives, and `end_of_text`, is in 0 .. `vocab_size` - 1. `encode` and `encode_batch` raise
+    `InputError` on text that is not valid Unicode (`unicode_texts`).
     `end_of_text` is the id put before each document when documents are packed; GPT-1 has none.
     Two tokenizers have the same `digest` exactly when they give the same ids.
     """
@@ -28,6 +32,11 @@ class Tokenizer(Protocol):
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
     def save(self, folder: Path) -> None: ...
+
+
+def unicode_texts(texts: Sequence[str]) -> list[str]:
+    """The texts that a tokenizer is given. Raises `InputError` where one is not valid Unicode."""
+    return [require_unicode(text, "text") for text in texts]
 
 
 def continued(tokenizer: Tokenizer, start: Sequence[int], ids: Sequence[int]) -> str:

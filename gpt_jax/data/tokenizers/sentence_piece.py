@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.data.text import blocks
-from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
 from gpt_jax.disk import digest_of
 from gpt_jax.errors import InputError
 
 FILE = "sentencepiece.model"
 BLOCK = 1000  # characters of one training sentence
 SAMPLE = 40_000_000  # characters of text that training reads at most
+RESERVED = "\u2585"  # SentencePiece leaves out every sentence that holds it: so sentences end there
 SPACE = "\u2581"  # how SentencePiece writes a space; in a text itself it is spelled in bytes
 
 
@@ -41,12 +42,17 @@ class SentencePieceTokenizer:
         self.end_of_text: int = self._processor.piece_to_id(END_OF_TEXT)
         self._space = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
 
+    @property
+    def spells_bytes(self) -> bool:
+        """Whether there is a piece for each byte, so that nothing is unknown."""
+        return 0 not in [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
+
     def encode(self, text: str) -> list[int]:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in as many threads as there are cores."""
-        batch = self._processor.encode(list(texts), num_threads=-1)
+        batch = self._processor.encode(unicode_texts(texts), num_threads=-1)
         for row, text in enumerate(texts):
             if SPACE in text:
                 batch[row] = self._spelled(text)
@@ -79,20 +85,24 @@ def load(path: Path) -> SentencePieceTokenizer:
         raise InputError(f"tokenizer: {str(path)!r} is damaged: not a SentencePiece model") from None
     if tokenizer.end_of_text == 0:
         raise InputError(f"tokenizer: {str(path)!r} has no piece {END_OF_TEXT}")
+    if not tokenizer.spells_bytes:
+        raise InputError(f"tokenizer: {str(path)!r} has no pieces for bytes: text that it does not know would be lost")
     return tokenizer
 
 
 def train(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
     """Byte-pair encoding with exactly `vocab_size` entries; the same texts give the same model.
 
-    Text past 40 million characters is sampled evenly. Pieces never cross a space, but may end in newlines.
+    Text past 40 million characters is sampled evenly; nothing else is left out. Pieces never cross a space, but may end
+    in newlines. No piece holds U+2585: its bytes spell it.
 
     Raises:
       InputError: `vocab_size` is more than the text supports, or too small for its characters.
     """
     import sentencepiece
 
-    sentences = (block for text in texts for block in blocks([text], BLOCK))
+    pieces = (piece for text in texts for block in blocks([text], BLOCK) for piece in block.split(RESERVED))
+    sentences = (piece for piece in pieces if piece)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -134,7 +144,7 @@ def _sample(items: Iterable[str], limit: int) -> list[str]:
 def _allowed(error: str) -> str:
     """SentencePiece's complaint about the size, in one line."""
     if "sentences_.empty()" in error:
-        return "there is no training text"
+        return f"there is no training text, or none but U+{ord(RESERVED):04X}"
     if most := re.search(r"value <= (\d+)", error):
         return f"this training text supports at most {most[1]}"
     if least := re.search(r"required_chars\. \d+ vs (\d+)", error):
