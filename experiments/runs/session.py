@@ -29,7 +29,7 @@ from gpt_jax.model.costs import train_flops_per_token
 from gpt_jax.model.decoder import parameter_count
 from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.parallel.hosts import agreed, is_writer
-from gpt_jax.parallel.mesh import check_batch, make_mesh, process_rows, put_batch
+from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import shaped, state_shardings
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.training.checkpoint import Checkpoints
@@ -65,8 +65,8 @@ class Session:
     def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen):
         self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
         self.own = folder if is_writer() else Path(tempfile.mkdtemp())  # one of several processes writes
-        self.plan = make_plan(config)
         self.mesh = make_mesh(config.mesh)
+        self.plan = make_plan(config, batch_parts(self.mesh))
         check_batch(self.mesh, self.plan.micro_batch)
         self.tokens = self.plan.tokens
         self.rates = learning_rate(config.optimizer, self.tokens[:-1], config.training.train_tokens)
@@ -104,7 +104,8 @@ class Session:
         def step(state, tokens_ABT1, rate, seed):
             return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
 
-        micro_batches = batches.iterate(int(plan.first_micro_batch[first]))
+        sequences = zip(plan.first_sequence[first:-1].tolist(), plan.sequences[first:].tolist(), strict=True)
+        steps = batches.iterate(sequences, plan.accumulation)
         last = {plan.steps}
         hooks = [
             Hook(plan.due(training.evaluate_every_tokens) - last, self._evaluate),
@@ -118,7 +119,7 @@ class Session:
         try:
             with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
-                    state, step, micro_batches, plan, self.rates, training.seed, self._on_metrics, hooks,
+                    state, step, steps, plan, self.rates, training.seed, self._on_metrics, hooks,
                     agreed(should_stop),
                 )  # fmt: skip
             reached = int(state.step)

@@ -1,4 +1,4 @@
-"""Windows to batches: micro-batch m is a pure function of (corpus, seed, m), at any number of processes.
+"""Windows to batches: sequence s is a pure function of (corpus, seed, s), at any number of processes.
 
 Grain gives the order: a permutation of all windows per epoch, another one each epoch, computed index by index,
 so that nothing is stored and any batch can be had at once. A batch may span two epochs.
@@ -7,9 +7,10 @@ so that nothing is stored and any batch can be had at once. A batch may span two
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from gpt_jax.data.prepare import Corpus, verify_corpus
 from gpt_jax.errors import InputError
 
 PADDING = -1  # in place of a token: not there, not scored
-PREFETCH = 4  # batches read ahead
+PREFETCH = 4  # steps read ahead
 
 
 @contextmanager
@@ -41,7 +42,7 @@ class Windows:
         with _damage_named(corpus):
             self._source: Any = grain.sources.ArrayRecordDataSource([str(path) for path in corpus.shards(split)])
         self._dtype = corpus.manifest["dtype"]
-        self._length = corpus.context_length + 1
+        self.length = corpus.context_length + 1
 
     def __len__(self) -> int:
         return len(self._source)
@@ -51,7 +52,7 @@ class Windows:
 
         Raises `InputError` naming a file that is damaged.
         """
-        rows = np.full((len(indices), self._length), PADDING, np.int32)
+        rows = np.full((len(indices), self.length), PADDING, np.int32)
         with _damage_named(self._corpus):
             records = self._source.__getitems__(indices) if indices else []
         for row, record in zip(rows, records, strict=True):
@@ -61,7 +62,7 @@ class Windows:
 
 
 class Batches:
-    """Training micro-batches by number; see `open_batches`."""
+    """Training sequences by number, in micro-batches; see `open_batches`."""
 
     def __init__(self, windows: Windows, batch_size: int, seed: int, rows: slice):
         import grain
@@ -73,18 +74,29 @@ class Batches:
 
     def __getitem__(self, m: int) -> np.ndarray:
         """This process's rows of micro-batch `m` (from 0): int32 `(rows, context_length + 1)`."""
-        first = m * self._batch_size
-        return self._windows.read([int(self._order[first + row]) for row in self._rows])
+        return self.step(m * self._batch_size, self._batch_size, 1)[0]
 
-    def iterate(self, first: int) -> Generator[np.ndarray, None, None]:
-        """Micro-batches `first`, `first + 1`, ... without end, read ahead in the background until closed."""
-        executor = ThreadPoolExecutor(1)
+    def step(self, first: int, count: int, accumulation: int) -> np.ndarray:
+        """Sequences `first` to `first + count - 1` laid out in `accumulation` micro-batches.
+
+        Int32 `(accumulation, rows, context_length + 1)`, this process's rows; the places past `count` are padding.
+        """
+        places = [m * self._batch_size + row for m in range(accumulation) for row in self._rows]
+        real = [place for place in places if place < count]
+        rows = np.full((len(places), self._windows.length), PADDING, np.int32)
+        rows[[place < count for place in places]] = self._windows.read([int(self._order[first + p]) for p in real])
+        return rows.reshape(accumulation, len(self._rows), -1)
+
+    def iterate(self, steps: Iterable[tuple[int, int]], accumulation: int) -> Generator[np.ndarray, None, None]:
+        """`step(first, count, accumulation)` of each (first, count), read ahead in the background until closed."""
+        executor, steps = ThreadPoolExecutor(1), iter(steps)
+        read = lambda first, count: executor.submit(self.step, first, count, accumulation)  # noqa: E731
         try:
-            waiting = deque(executor.submit(self.__getitem__, first + ahead) for ahead in range(PREFETCH))
-            while True:
-                first += 1
-                waiting.append(executor.submit(self.__getitem__, first + PREFETCH - 1))
-                yield waiting.popleft().result()
+            waiting = deque(read(*step) for step in islice(steps, PREFETCH))
+            while waiting:
+                ready = waiting.popleft()
+                waiting.extend(read(*step) for step in islice(steps, 1))
+                yield ready.result()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 

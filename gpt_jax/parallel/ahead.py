@@ -94,11 +94,11 @@ def compile_ahead(
     import jax
 
     from gpt_jax.parallel.lowering import lower_step
-    from gpt_jax.parallel.mesh import check_batch, make_mesh
+    from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh
 
     devices = _topology(topology, slices)
-    chip, plan = CHIPS[topology.partition(":")[0]], make_plan(config)
-    mesh = make_mesh(config.mesh, devices)
+    chip, mesh = CHIPS[topology.partition(":")[0]], make_mesh(config.mesh, devices)
+    plan = make_plan(config, batch_parts(mesh))
     check_batch(mesh, plan.micro_batch)
     lowered = lower_step(config, mesh, plan.accumulation, plan.micro_batch)
     flops = train_flops_per_token(config.model)

@@ -78,9 +78,14 @@ def put_batch(mesh: Mesh, rows: slice, batch_size: int, tokens: np.ndarray) -> j
     return jax.make_array_from_callback(shape, batch_sharding(mesh, shape), shard)
 
 
+def batch_parts(mesh: Mesh) -> int:
+    """How many parts the sequences of a micro-batch are split into: data x fsdp."""
+    return math.prod(mesh.shape[axis] for axis in ("data", "fsdp"))
+
+
 def check_batch(mesh: Mesh, micro_batch: int) -> None:
     """Raises `InputError` where a micro-batch of so many sequences cannot be split over the mesh."""
-    parts = math.prod(mesh.shape[axis] for axis in ("data", "fsdp"))
+    parts = batch_parts(mesh)
     if micro_batch % parts:
         raise InputError(
             f"training.micro_batch: {micro_batch} sequences are not allowed: a multiple of data x fsdp = {parts}"

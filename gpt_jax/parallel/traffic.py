@@ -14,7 +14,7 @@ def predicted(config: RunConfig, data: int, fsdp: int, tensor: int) -> dict[str,
     Weights travel in the type of the products, gradients in float32, activations in the compute type. A ring among n
     devices sends (n - 1) / n of what it gathers or scatters.
     """
-    model, plan = config.model, make_plan(config)
+    model, plan = config.model, make_plan(config, data * fsdp)
     item = 2 if "bfloat16" in (model.compute_dtype, model.matmul_dtype) else 4
     ring = lambda n: (n - 1) / n  # noqa: E731
     micro = plan.accumulation

@@ -22,17 +22,10 @@ class Hook:
     run: Callable[[int, TrainState], None]
 
 
-def step_tokens(plan: Plan, micro_batches: Iterator[np.ndarray], step: int) -> np.ndarray:
-    """The next `plan.micro_batches[step]` micro-batches, filled up with padding: int32 `(A, B, T + 1)`."""
-    taken = [next(micro_batches) for _ in range(plan.micro_batches[step])]
-    padding = [np.full_like(taken[0], -1)] * (plan.accumulation - len(taken))
-    return np.stack([*taken, *padding])
-
-
 def train(
     state: TrainState,
     train_step: Callable[..., tuple[TrainState, dict[str, jax.Array]]],
-    micro_batches: Iterator[np.ndarray],
+    batches: Iterator[np.ndarray],
     plan: Plan,
     learning_rates: np.ndarray,
     seed: int,
@@ -42,7 +35,8 @@ def train(
 ) -> TrainState:
     """Trains from `state.step` to the plan's end, or to the first step at which `should_stop()`.
 
-    `micro_batches` continues where `state` stands; `learning_rates[t]` is step t's. A step is dispatched before
+    `batches` gives the tokens of each step from where `state` stands, int32 `(A, B, T + 1)`; `learning_rates[t]` is
+    step t's. A step is dispatched before
     the metrics of the one before it are read; before any hook runs, the step's own have been. `train_step` may
     donate its state. Raises `TrainingDiverged` when the loss or the gradient's norm is not finite.
     """
@@ -60,8 +54,7 @@ def train(
                 raise TrainingDiverged(f"{name} is {value} at step {step}", step)
 
     for t in range(int(state.step), plan.steps):
-        tokens_ABT1 = step_tokens(plan, micro_batches, t)
-        state, metrics = train_step(state, tokens_ABT1, np.float32(learning_rates[t]), np.uint32(seed))
+        state, metrics = train_step(state, next(batches), np.float32(learning_rates[t]), np.uint32(seed))
         read()
         unread = t + 1, metrics
         stopping = should_stop()

@@ -31,28 +31,29 @@ def learning_rate(config: OptimizerConfig, tokens: np.ndarray | float, train_tok
 class Plan:
     """What a RunConfig's token counts amount to.
 
-    `micro_batch` is in sequences, `accumulation` the micro-batches of a full batch. `micro_batches[t]` is how
-    many step t takes: fewer than `accumulation` while the batch ramps up.
+    Step t trains on the next `sequences[t]` sequences: all of a batch, or fewer while the batch ramps up. The compiled
+    step has one shape, `accumulation` micro-batches of `micro_batch` sequences; the places that a step does not fill
+    are padding.
     """
 
     micro_batch: int
     accumulation: int
     context_length: int
-    micro_batches: np.ndarray  # int64 (steps,)
+    sequences: np.ndarray  # int64 (steps,)
 
     @property
     def steps(self) -> int:
-        return len(self.micro_batches)
+        return len(self.sequences)
 
     @property
-    def first_micro_batch(self) -> np.ndarray:
-        """The micro-batches taken before step t, for t in 0..steps: int64 (steps + 1,)."""
-        return np.concatenate([[0], np.cumsum(self.micro_batches)])
+    def first_sequence(self) -> np.ndarray:
+        """The sequences taken before step t, for t in 0..steps: int64 (steps + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.sequences)])
 
     @property
     def tokens(self) -> np.ndarray:
         """The tokens seen before step t, for t in 0..steps: int64 (steps + 1,)."""
-        return self.first_micro_batch * self.micro_batch * self.context_length
+        return self.first_sequence * self.context_length
 
     def due(self, every_tokens: int) -> set[int]:
         """The numbers of finished steps (1..steps) at which something is due that happens `every_tokens`."""
@@ -60,24 +61,30 @@ class Plan:
         return {int(t) for t in np.nonzero(np.diff(crossed) > 0)[0] + 1}
 
 
-def make_plan(config: RunConfig) -> Plan:
-    """The steps of a run. The last step may pass `train_tokens` by less than a batch.
+def make_plan(config: RunConfig, parts: int = 1) -> Plan:
+    """The steps of a run whose batches are split over `parts` devices. The last step may pass `train_tokens` by less
+    than a batch.
 
-    While the batch ramps, its size is the ramp's at the tokens seen so far, rounded down to whole
-    micro-batches (at least one).
+    While the batch ramps, its size is the ramp's at the tokens seen so far, rounded down to whole multiples of what
+    divides the first batch and the full one: which sequences a step trains on does not depend on the micro-batch or on
+    the devices. Without `training.micro_batch`, a batch that ramps is cut into the smallest micro-batches that divide
+    it, that the first batch fits and that the devices share evenly; another batch is one micro-batch.
     """
     training, context = config.training, config.model.context_length
-    sequences = training.batch_tokens // context
-    ramping = training.batch_ramp_tokens > 0
-    start = max(1, training.batch_ramp_start // context)
-    micro = training.micro_batch or (math.gcd(sequences, start) if ramping else sequences)
-    accumulation, micro_tokens = sequences // micro, micro * context
-    counts: list[int] = []
-    seen = 0
+    full, start = training.batch_tokens // context, max(1, training.batch_ramp_start // context)
+    ramping, unit = training.batch_ramp_tokens > 0, math.gcd(full, start)
+    micro = training.micro_batch or (_smallest_share(full, math.lcm(unit, parts)) if ramping else full)
+    sizes: list[int] = []
+    seen = 0  # tokens
     while ramping and seen < min(training.batch_ramp_tokens, training.train_tokens):
         part = seen / training.batch_ramp_tokens
         size = training.batch_ramp_start + part * (training.batch_tokens - training.batch_ramp_start)
-        counts.append(int(np.clip(size // micro_tokens, 1, accumulation)))
-        seen += counts[-1] * micro_tokens
+        sizes.append(int(np.clip(size // (unit * context), 1, full // unit)) * unit)
+        seen += sizes[-1] * context
     left = max(0, math.ceil((training.train_tokens - seen) / training.batch_tokens))
-    return Plan(micro, accumulation, context, np.array(counts + [accumulation] * left, np.int64))
+    return Plan(micro, full // micro, context, np.array(sizes + [full] * left, np.int64))
+
+
+def _smallest_share(full: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that divides `full`; `full` itself where there is none."""
+    return next((size for size in range(multiple, full, multiple) if full % size == 0), full)

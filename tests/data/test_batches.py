@@ -34,8 +34,22 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for(corpus):
 @pytest.mark.parametrize("first", [0, 13])
 def test_iterating_gives_the_batches_in_order(corpus, first):
     batches = open_batches(corpus, batch_size=4, seed=5)
-    for m, batch in zip(range(first, first + 20), batches.iterate(first), strict=False):
-        np.testing.assert_array_equal(batch, batches[m])
+    steps = [(4 * m, 4) for m in range(first, first + 20)]
+    for m, batch in zip(range(first, first + 20), batches.iterate(steps, 1), strict=True):
+        np.testing.assert_array_equal(batch[0], batches[m])
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6, 11, 12])
+@pytest.mark.parametrize("process_count", [1, 2])
+def test_a_step_holds_its_sequences_in_order_and_padding_after_them(corpus, count, process_count):
+    one = open_batches(corpus, batch_size=1, seed=5)
+    shares = [
+        open_batches(corpus, batch_size=4, seed=5, process_index=p, process_count=process_count).step(100, count, 3)
+        for p in range(process_count)
+    ]
+    rows = np.concatenate(shares, axis=1).reshape(12, -1)
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(row, one[100 + place][0] if place < count else np.full(51, -1))
 
 
 @pytest.mark.parametrize("process_count", [1, 2, 4])
@@ -105,7 +119,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(corpus):
 
 
 def test_an_abandoned_iteration_stops_reading_ahead(corpus):
-    iteration = open_batches(corpus, batch_size=4, seed=5).iterate(0)
+    iteration = open_batches(corpus, batch_size=4, seed=5).iterate(((4 * m, 4) for m in itertools.count()), 1)
     assert len(list(itertools.islice(iteration, 3))) == 3
     iteration.close()
     with pytest.raises(StopIteration):

@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 
 from gpt_jax.errors import TrainingDiverged
-from gpt_jax.training.loop import Hook, step_tokens, train
+from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.plan import Plan
 from gpt_jax.training.state import TrainState
 
-PLAN = Plan(micro_batch=2, accumulation=3, context_length=4, micro_batches=np.array([1, 2, 3, 3, 3, 3]))
+PLAN = Plan(micro_batch=2, accumulation=3, context_length=4, sequences=np.array([2, 4, 6, 6, 6, 6]))
 
 
-def micro_batches(first=0):
-    number = first
-    while True:
-        yield np.full((2, 5), number, np.int32)
-        number += 1
+def batches(first=0):
+    for number in range(first, PLAN.steps):
+        yield np.full((3, 2, 5), number, np.int32)
 
 
 class Recorder:
@@ -25,12 +23,12 @@ class Recorder:
 
     def __init__(self, bad_step=None):
         self.events: list[str] = []
-        self.seen: list[list[int]] = []
+        self.seen: list[int] = []
         self.bad_step = bad_step
 
     def step(self, state, tokens_ABT1, rate, seed) -> Any:
         self.events.append(f"dispatch {state.step + 1}")
-        self.seen.append(tokens_ABT1[:, 0, 0].tolist())
+        self.seen.append(int(tokens_ABT1[0, 0, 0]))
         loss = np.float32("nan") if state.step + 1 == self.bad_step else np.float32(rate)
         return TrainState(state.step + 1, None, None), {"train/loss": loss}
 
@@ -39,9 +37,8 @@ class Recorder:
 
     def run(self, hooks=(), first: Any = 0, **kwargs):
         state = TrainState(first, None, None)
-        done = int(PLAN.first_micro_batch[first])
         rates = np.arange(6) / 10
-        return train(state, self.step, micro_batches(done), PLAN, rates, 0, self.on_metrics, hooks, **kwargs)
+        return train(state, self.step, batches(first), PLAN, rates, 0, self.on_metrics, hooks, **kwargs)
 
 
 def test_a_step_is_dispatched_before_the_metrics_of_the_one_before_are_read():
@@ -58,17 +55,11 @@ def test_a_hook_runs_at_its_steps_after_their_metrics_are_read():
     assert recorder.events.index("read 2") + 1 == recorder.events.index("hook 2 2")
 
 
-def test_micro_batches_follow_the_plan_and_are_padded_to_one_shape():
-    recorder = Recorder()
-    recorder.run()
-    assert recorder.seen == [[0, -1, -1], [1, 2, -1], [3, 4, 5], [6, 7, 8], [9, 10, 11], [12, 13, 14]]
-
-
-def test_a_later_start_sees_the_same_micro_batches():
+def test_each_step_sees_the_next_batch_from_where_the_state_stands():
     late, whole = Recorder(), Recorder()
     late.run(first=3)
     whole.run()
-    assert late.seen == whole.seen[3:]
+    assert whole.seen == [0, 1, 2, 3, 4, 5] and late.seen == [3, 4, 5]
 
 
 def test_stopping_ends_after_the_step_that_is_running():
@@ -83,8 +74,3 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_any_hook():
     with pytest.raises(TrainingDiverged, match="train/loss is nan at step 4") as stopped:
         recorder.run([hook])
     assert stopped.value.step == 4 and "hook" not in recorder.events
-
-
-def test_step_tokens_stacks_what_the_plan_says():
-    tokens = step_tokens(PLAN, micro_batches(), 1)
-    assert tokens.shape == (3, 2, 5) and (tokens[2] == -1).all() and (tokens[1] == 1).all()

@@ -71,6 +71,15 @@ def test_padding_micro_batches_do_not_count(whole_batch):
     assert_trees_close(state.params, whole_batch[0].params, atol=2e-5)
 
 
+def test_padded_rows_beside_real_ones_do_not_count(whole_batch):
+    """While the batch ramps up over a mesh, rows that no sequence fills change nothing."""
+    ramping = override(TINY, {"training.batch_ramp_tokens": 1000})
+    padded = np.concatenate([TOKENS, np.full((3, 17), -1, np.int32)])[None]
+    state, metrics = one_step(ramping, padded)
+    assert_trees_close(metrics, whole_batch[1], rtol=1e-5)
+    assert_trees_close(state.params, whole_batch[0].params, atol=2e-5)
+
+
 def test_the_step_is_the_optimizers_formula_on_the_mean_loss(whole_batch):
     """optax's own AdamW, with its mask and its rate, on jax.grad of the mean."""
     config = TINY.optimizer
