@@ -9,7 +9,7 @@ Stated before any run, lambda 0.5 less lambda 0, in accuracy: lower on 500 train
 margin: the paper's differences are 0.5 to 2.6 points.
 
 Measured: accuracy on TREC's 500 test questions (six kinds of question; the seed draws the training set), lambda
-{0, 0.25, 0.5, 1} x {500, 3,000} examples, everything else the paper's but for the rate (5e-4: the model has a
+{0, 0.25, 0.5, 1} x {500, 3,000} examples, everything else the paper's except for the rate (5e-4: the model has a
 twentieth of GPT-1's parameters). Arms of one seed start alike, see the same examples in the same order, and are scored
 at the epoch that validates best. The paper's sets differ in their task as well as in their size; here one task is cut
 down, which leaves only the size. The sampling error of 500 questions at 80 % is 1.8 points for one run, and most of it

@@ -11,7 +11,7 @@ on "jump" about 1 %. GPT-3 (175B, few-shot): sums of 2, 3, 4 and 5 digits 100, 8
 Stated before any run: every arm loses at least 50 points, and at least half of its IID score, out of distribution. The
 large decoder's OOD score is within 10 points of the LSTM's on SCAN, where the literature has both near the floor, and
 within 10 points of the small decoder's. Whether the decoder's gap is smaller than the LSTM's is not stated. All arms
-are from scratch: the course note's claim, that pre-trained Transformers lose less, is tested by `ood`, not here.
+are from scratch: the founding note's claim, that pre-trained Transformers lose less, is tested by `ood`, not here.
 
 Measured: the IID test part, and the OOD one (of sums, the mean over 4, 5 and 6 digits); 1,000 items of each part, the
 same for every run. The gap is IID less OOD, in points (`gap/ood`) and as a part of IID (`relative_gap/ood`), with

@@ -1,6 +1,7 @@
 """Pre-trainings that differ in sources, tokens and size: what `ood` fine-tunes.
 
-The course note's third claim on OOD generalisation is that more, and more diverse, pre-training data is better. So: one
+The founding note (docs/NOTE.md) says that more, and more diverse, pre-training data is better for OOD
+generalisation. So: one
 size on 1, 2 and 4 sources at one budget of tokens (diversity); that size on 1/8, 1/4, 1/2 and all of the tokens of
 the mix of four (scale); and, on all of it, a smaller and a larger decoder and an LSTM. What they are good for is
 measured by `ood`; here only their pre-training is.
@@ -48,7 +49,7 @@ LARGE = {"model.n_layer": 6, "model.d_model": 192, "model.n_head": 6, "model.ini
 LSTM = {"model.architecture": "lstm", "model.n_layer": 1}
 
 EXPERIMENT = Experiment(
-    source="the course note's section on GPT-3; Hendrycks et al. 2020, section 3",
+    source="the founding note (docs/NOTE.md) on GPT-3; Hendrycks et al. 2020, section 3",
     base=BASE,
     arms={
         "sources4": {},

@@ -1,6 +1,6 @@
 """Out of distribution: what is lost there by architecture, pre-training, size, sources and tokens.
 
-The course note's three claims on OOD generalisation: (1) traditional networks decay sharply, to as little as 30 %,
+The founding note (docs/NOTE.md) has three claims: (1) traditional networks decay sharply, to as little as 30 %,
 pre-trained Transformers little; (2) a larger pre-trained model is not always better; (3) more, and more diverse,
 pre-training data is better. Hendrycks et al. (2020): from SST-2 to IMDb, and back, bag-of-words and LSTMs lose more
 than BERT; larger BERTs do not lose less; RoBERTa, on more data, loses less than BERT (the third claim reads that as
@@ -54,7 +54,7 @@ FAST = {"finetuning.learning_rate": 1e-2}  # the LSTMs'
 
 
 EXPERIMENT = Experiment(
-    source="Hendrycks et al. 2020, section 3; the course note's section on GPT-3",
+    source="Hendrycks et al. 2020, section 3; the founding note (docs/NOTE.md) on GPT-3",
     base=base(mixtures.BASE.model),
     arms={
         "medium": pretrained("sources4"),

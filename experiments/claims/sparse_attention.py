@@ -1,6 +1,7 @@
 """Sparse attention: what it saves, and what it costs in quality on text.
 
-A course note describes GPT-3's attention as "locally dense, remotely sparse": distances up to k, and k, 2k, 3k, ...
+The founding note (docs/NOTE.md) describes GPT-3's attention as "locally dense, remotely sparse": distances up to k,
+and k, 2k, 3k, ...
 That is the Sparse Transformer's strided pattern; GPT-3 itself alternates dense and locally banded layers. The note
 gives two benefits, less computation and memory per layer, and quotes O(n log n), which no stride can reach: at best
 the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say that strides suit images

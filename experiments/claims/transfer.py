@@ -12,7 +12,7 @@ the same rate, and at ten times the rate, as so few numbers may need), higher, b
 decoder, lower.
 
 Measured: accuracy on TREC's 500 test questions (six kinds) after fine-tuning on 500 labelled ones that the seed
-draws, with the paper's settings but for the rate (5e-4: the model has a twentieth of GPT-1's parameters), the same
+draws, with the paper's settings except for the rate (5e-4: the model has a twentieth of GPT-1's parameters), the same
 updates for every arm. Arms of one seed see the same examples in the same order. No arm is tuned for itself but the
 LSTM: at 2e-3, 5e-3, 1e-2 and 3e-2 the validation split of another seed had 29, 35, 27 and 20 %. A model from scratch
 would gain from more updates: `scratch-long` has four times as many. The model is `books`' largest; run that first, or
