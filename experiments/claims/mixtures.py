@@ -1,10 +1,9 @@
 """Pre-trainings that differ in sources, tokens and size: what `ood` fine-tunes.
 
-The founding note (docs/NOTE.md) says that more, and more diverse, pre-training data is better for OOD
-generalisation. So: one
-size on 1, 2 and 4 sources at one budget of tokens (diversity); that size on 1/8, 1/4, 1/2 and all of the tokens of
-the mix of four (scale); and, on all of it, a smaller and a larger decoder and an LSTM. What they are good for is
-measured by `ood`; here only their pre-training is.
+The founding note (docs/NOTE.md) says that more, and more diverse, pre-training data is better for OOD generalisation.
+So: one size on 1, 2 and 4 sources at one budget of tokens (diversity); that size on 1/8, 1/4, 1/2 and all of the
+tokens of the mix of four (scale); and, on all of it, a smaller and a larger decoder and an LSTM. What they are good
+for is measured by `ood`; here only their pre-training is.
 
 Stated before any run, in bits per byte of held-out text of the mix: half the tokens is worse than all, an eighth is
 worse than half, and the LSTM is worse than the decoder of about its size.

@@ -1,11 +1,10 @@
 """Sparse attention: what it saves, and what it costs in quality on text.
 
 The founding note (docs/NOTE.md) describes GPT-3's attention as "locally dense, remotely sparse": distances up to k,
-and k, 2k, 3k, ...
-That is the Sparse Transformer's strided pattern; GPT-3 itself alternates dense and locally banded layers. The note
-gives two benefits, less computation and memory per layer, and quotes O(n log n), which no stride can reach: at best
-the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say that strides suit images
-and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
+and k, 2k, 3k, ... That is the Sparse Transformer's strided pattern; GPT-3 itself alternates dense and locally banded
+layers. The note gives two benefits, less computation and memory per layer, and quotes O(n log n), which no stride can
+reach: at best the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say that strides
+suit images and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
 
 Stated before any run: strided attention in every layer has a higher loss than dense (by at least 0.005 bits/byte);
 alternating dense and banded (GPT-3), alternating dense and strided, and fixed attention do not (within 0.02). For
