@@ -1,17 +1,40 @@
-"""What the experiments on fine-tuning have in common: the base, and the scales."""
+"""What several claims have in common: the base of those on plays; the base, weights and scales of fine-tunings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import configs
-from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, to_dict
+from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, override, to_dict
 
 WEIGHTS = "runs/books/large/seed-0"  # where `python -m experiments run books` puts the largest model
-LSTM = "runs/books/lstm/seed-0"
+OTHER_SEEDS = {"training.seed": lambda base: base.training.seed + 1000}  # of an arm that shows what seeds alone do
 
 
-def base(model: ModelConfig) -> RunConfig:
+def on_plays(changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """GPT-2's 124M recipe on 38 plays, in float32 and without dropout: arms differ in their claim and in no noise."""
+    plays = {
+        "model.compute_dtype": "float32",
+        "model.embedding_dropout": 0.0,
+        "model.attention_dropout": 0.0,
+        "model.residual_dropout": 0.0,
+        "data.source": "shakespeare",
+        "data.tokenizer": "sentencepiece",
+        "data.validation_fraction": 0.1,
+    }
+    return override(configs.get("gpt2-124m"), {**plays, **(changes or {})})
+
+
+def starting_from(folder: str) -> dict[str, Any]:
+    """For an arm that starts from other weights than `WEIGHTS`. It starts from `folder`, unless the scale or the user
+    (finetuning.weights=DIR) names other weights, or none: then from those."""
+    return {
+        "finetuning.weights": lambda base: folder if base.finetuning.weights == WEIGHTS else base.finetuning.weights
+    }
+
+
+def fine_tuning(model: ModelConfig) -> RunConfig:
     """GPT-1's fine-tuning of a pre-trained `model` on TREC. finetuning.weights=DIR takes the weights from elsewhere."""
-    settings = FinetuningConfig(task="trec", weights=f"{WEIGHTS},{LSTM}")
+    settings = FinetuningConfig(task="trec", weights=WEIGHTS)
     return RunConfig(model=model, data=DataConfig(source="local"), finetuning=settings)
 
 

@@ -19,13 +19,25 @@ from gpt_jax.errors import InputError, unknown
 
 CLAIMS = Path(__file__).parent / "claims"
 FAILED = "failed"  # the metric of a comparison of failure rates
+WEIGHTS = "finetuning.weights"  # a user may give it though arms differ in it: where weights are is not what an arm is
 FINETUNE = "finetune"  # stands for the experiment's name in the folders of `finetune`: DIR/finetune/TASK/seed-N
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run of which experiment this is."""
+
+    experiment: str
+    arm: str
+    seed: int
+    scale: str
 
 
 @dataclass(frozen=True)
 class FinishedRun:
     """What `Experiment.evaluate` is given at the end of a run."""
 
+    identity: RunIdentity
     config: RunConfig
     params: Any  # the last parameters
     corpus: Any  # gpt_jax.data.prepare.Corpus
@@ -149,7 +161,7 @@ class Experiment:
         for key in changes:
             if key == "training.seed":
                 raise InputError(f"{key}: {changes[key]!r} is not allowed here: give the seeds by --seeds")
-            if key in self.arm_keys:
+            if key in self.arm_keys and key != WEIGHTS:
                 raise InputError(
                     f"{key}: {changes[key]!r} is not allowed: the arms of {self.name} differ in it; choose by --only"
                 )

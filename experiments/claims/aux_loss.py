@@ -22,18 +22,18 @@ the task (there, the model was behind bag-of-words) and, by validation, the rate
 """
 
 import configs
-from experiments.bases import CPU, PAPER, SMOKE, base
+from experiments.bases import CPU, OTHER_SEEDS, PAPER, SMOKE, fine_tuning
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.sweep import axis, chain, product
 
 LAMBDAS = {"lambda0": 0.0, "lambda0.25": 0.25, "lambda0.5": 0.5, "lambda1": 1.0}
 SIZES = {"small": 500, "large": 3000}
-AGAIN = {"again": {"training.seed": lambda base: base.training.seed + 1000}}
+AGAIN = {"again": OTHER_SEEDS}
 ACCURACY = "test/accuracy"
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, section 3.2, Table 5",
-    base=base(configs.get("gpt1-books").model),
+    base=fine_tuning(configs.get("gpt1-books").model),
     arms=chain(
         product(axis("finetuning.examples", SIZES), axis("finetuning.auxiliary_weight", LAMBDAS)),
         product(AGAIN, {"small-lambda0.5": {"finetuning.examples": 500, "finetuning.auxiliary_weight": 0.5}}),

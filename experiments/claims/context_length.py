@@ -12,10 +12,9 @@ mix this up with how many tokens have a short history. Both take the same tokens
 differs between the arms until an epoch is complete. `1024-again` is `1024` at other seeds: the noise floor.
 """
 
-import configs
+from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.positions import loss_by_position
-from gpt_jax.config import override
 
 SMOKE = {
     "model.vocab_size": 512, "model.n_layer": 1, "model.n_head": 2, "model.d_model": 32,
@@ -34,15 +33,11 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3: context 512 -> 1024 (no ablation is given there)",
-    base=override(configs.get("gpt2-124m"), {
-        "model.compute_dtype": "float32", "model.embedding_dropout": 0.0, "model.attention_dropout": 0.0,
-        "model.residual_dropout": 0.0, "data.source": "shakespeare", "data.tokenizer": "sentencepiece",
-        "data.validation_fraction": 0.1,
-    }),
+    base=on_plays(),
     arms={
         "512": {"model.context_length": 512},
         "1024": {"model.context_length": 1024},
-        "1024-again": {"model.context_length": 1024, "training.seed": lambda base: base.training.seed + 1000},
+        "1024-again": {"model.context_length": 1024, **OTHER_SEEDS},
     },
     scales={
         "smoke": Scale(SMOKE, arms=("512", "1024")),

@@ -21,10 +21,9 @@ grid. Pre-LN was ahead by about half a nat where the pilot looked, which speaks 
 left as the paper has it.
 """
 
-import configs
+from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import FAILED, Comparison, Experiment, FinishedRun, Scale
 from experiments.sweep import axis, chain, product
-from gpt_jax.config import override
 
 RATES = {"lr3e-4": 3e-4, "lr1e-3": 1e-3, "lr3e-3": 3e-3}
 WARMUPS = {
@@ -37,7 +36,7 @@ NORMS = axis("model.norm", {"pre": "pre", "post": "post"})
 PRE, POST = (tuple(f"{norm}-{cell}" for cell in CELLS) for norm in NORMS)
 COLD = tuple(cell for cell in CELLS if cell.endswith("warmup0"))
 PROBE = "lr1e-3-warmup0"  # where the gradients at initialisation are measured: once per norm and seed
-AGAIN = {"again": {"training.seed": lambda base: base.training.seed + 1000}}
+AGAIN = {"again": OTHER_SEEDS}
 LOSS, SLOPE = "validation/loss", "initial_gradient/slope"
 
 
@@ -45,8 +44,7 @@ def measure(run: FinishedRun) -> dict[str, float | list[float]]:
     """In the probe's cell, the gradient norms at initialisation by depth and their slope; else nothing."""
     from experiments.measurements.initial_gradient import gradient_norms, log_slope
 
-    optimizer = run.config.optimizer
-    if (optimizer.learning_rate, optimizer.warmup_tokens) != (RATES["lr1e-3"], 0):
+    if not run.identity.arm.endswith(f"-{PROBE}"):
         return {}
     norms = gradient_norms(run.config, run.corpus)
     by_depth = {f"initial_gradient/depth_{depth}": norm for depth, norm in norms.items()}
@@ -69,11 +67,7 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3; Xiong et al. 2020 (arXiv 2002.04745), section 3.3 and Table 1",
-    base=override(configs.get("gpt2-124m"), {
-        "model.initialization": "xavier", "model.compute_dtype": "float32", "model.embedding_dropout": 0.0,
-        "model.attention_dropout": 0.0, "model.residual_dropout": 0.0, "data.source": "shakespeare",
-        "data.tokenizer": "sentencepiece", "data.validation_fraction": 0.1,
-    }),
+    base=on_plays({"model.initialization": "xavier"}),
     arms=chain(
         product(NORMS, CELLS),
         product(AGAIN, axis("model.norm", {"pre": "pre"}), {"lr1e-3-warmup5": CELLS["lr1e-3-warmup5"]}),

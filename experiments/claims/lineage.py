@@ -12,10 +12,9 @@ packing (documents, also for GPT-1, which packed contiguously), the optimizer, t
 all are the same. `gpt2-again` is `gpt2` at other seeds: the noise floor.
 """
 
-import configs
+from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.positions import loss_by_position
-from gpt_jax.config import override
 
 GPT2 = {"model.norm": "pre", "model.initialization": "gpt2", "model.context_length": 1024, "model.attention": "Dense()"}
 
@@ -36,16 +35,12 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, 4.1; Radford et al. 2019, 2.3; Brown et al. 2020, 2.1",
-    base=override(configs.get("gpt2-124m"), {
-        "model.compute_dtype": "float32", "model.embedding_dropout": 0.0, "model.attention_dropout": 0.0,
-        "model.residual_dropout": 0.0, "data.source": "shakespeare", "data.tokenizer": "sentencepiece",
-        "data.validation_fraction": 0.1,
-    }),
+    base=on_plays(),
     arms={
         "gpt1": {**GPT2, "model.norm": "post", "model.initialization": "gpt1", "model.context_length": 512},
         "gpt2": GPT2,
         "gpt3": {**GPT2, "model.attention": "Dense(), Banded(window=256)"},
-        "gpt2-again": {**GPT2, "training.seed": lambda base: base.training.seed + 1000},
+        "gpt2-again": {**GPT2, **OTHER_SEEDS},
     },
     scales={
         "smoke": Scale(SMOKE, arms=("gpt1", "gpt2", "gpt3")),

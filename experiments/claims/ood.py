@@ -31,7 +31,7 @@ the files that docs/FINETUNING.md lists. `finetuning.task=cola_sources`, `stsb_i
 gpt_jax/data/pairs/ood.py are measured alike.
 """
 
-from experiments.bases import LSTM, PAPER, SMOKE, WEIGHTS, base, model_of
+from experiments.bases import PAPER, SMOKE, WEIGHTS, fine_tuning, model_of, starting_from
 from experiments.claims import mixtures
 from experiments.experiment import Comparison, Experiment, Scale
 
@@ -40,13 +40,9 @@ OOD, GAP, IID = "ood/accuracy", "gap/ood", "test/accuracy"
 WORDS = "bag_of_words/gap/ood"
 
 
-def weights(folder: str):
-    """What a pre-training left; nothing at the smoke scale."""
-    return {"finetuning.weights": lambda base: base.finetuning.weights and folder}
-
-
 def pretrained(arm: str):
-    return weights(f"runs/mixtures/{arm}/seed-0")
+    """What `mixtures` left of that arm."""
+    return starting_from(f"runs/mixtures/{arm}/seed-0")
 
 
 BOOKS = {**model_of("gpt1-books"), "finetuning.learning_rate": 5e-4}
@@ -55,7 +51,7 @@ FAST = {"finetuning.learning_rate": 1e-2}  # the LSTMs'
 
 EXPERIMENT = Experiment(
     source="Hendrycks et al. 2020, section 3; the founding note (docs/NOTE.md) on GPT-3",
-    base=base(mixtures.BASE.model),
+    base=fine_tuning(mixtures.BASE.model),
     arms={
         "medium": pretrained("sources4"),
         "large": {**mixtures.LARGE, **pretrained("large")},
@@ -63,9 +59,9 @@ EXPERIMENT = Experiment(
         "lstm": {**mixtures.LSTM, **pretrained("lstm"), **FAST},
         "scratch": {**pretrained("sources4"), "finetuning.transfer_layers": -1},
         **{arm: pretrained(arm) for arm in ("sources2", "sources1", "half", "quarter", "eighth")},
-        "books": {**BOOKS, **weights(WEIGHTS)},
-        "books-scratch": {**BOOKS, **weights(WEIGHTS), "finetuning.transfer_layers": -1},
-        "books-lstm": {**BOOKS, **mixtures.LSTM, **weights(LSTM), **FAST},
+        "books": BOOKS,
+        "books-scratch": {**BOOKS, "finetuning.transfer_layers": -1},
+        "books-lstm": {**BOOKS, **mixtures.LSTM, **starting_from("runs/books/lstm/seed-0"), **FAST},
     },
     scales={
         "smoke": Scale(SMOKE, arms=("medium", "scratch")),
@@ -74,7 +70,9 @@ EXPERIMENT = Experiment(
             "finetuning.learning_rate": 1e-3, "finetuning.validation_examples": 1000,
         }, seeds=tuple(range(5))),
         # GPT-1's own weights in every folder that an arm names. Not run by us.
-        "paper": Scale({**PAPER, "finetuning.task": TASK}, seeds=tuple(range(5)), arms=("medium", "scratch")),
+        "paper": Scale({
+            **PAPER, "finetuning.weights": WEIGHTS, "finetuning.task": TASK,
+        }, seeds=tuple(range(5)), arms=("medium", "scratch")),
     },
     comparisons=(
         Comparison("medium", "scratch", "lower", GAP, name="(1) gap: pre-trained - scratch"),

@@ -18,10 +18,9 @@ tokens, with the exponents fitted to them; strides and blocks grow like the squa
 
 from pathlib import Path
 
-import configs
+from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.attention_cost import cost_by_length
-from gpt_jax.config import override
 
 
 def picture(path: Path) -> None:
@@ -48,11 +47,7 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Brown et al. 2020, section 2.1; Child et al. 2019, section 4.2 and Table 1",
-    base=override(configs.get("gpt2-124m"), {
-        "model.compute_dtype": "float32", "model.embedding_dropout": 0.0, "model.attention_dropout": 0.0,
-        "model.residual_dropout": 0.0, "data.source": "shakespeare", "data.tokenizer": "sentencepiece",
-        "data.validation_fraction": 0.1,
-    }),
+    base=on_plays(),
     arms={
         "dense": {"model.attention": "Dense()"},
         "dense-banded": {"model.attention": "Dense(), Banded(window=64)"},
@@ -60,7 +55,7 @@ EXPERIMENT = Experiment(
         "dense-strided": {"model.attention": "Dense(), Strided(stride=22)"},
         "fixed": {"model.attention": "Fixed(block=32, summary=8)"},
         "log-sparse": {"model.attention": "LogSparse(window=16)"},
-        "dense-again": {"model.attention": "Dense()", "training.seed": lambda base: base.training.seed + 1000},
+        "dense-again": {"model.attention": "Dense()", **OTHER_SEEDS},
     },
     scales={
         "smoke": Scale(SMOKE, arms=("dense", "strided")),

@@ -30,17 +30,20 @@ the same books (`run books --only lstm`) and are chosen by --only.
 from itertools import pairwise
 
 import configs
-from experiments.bases import CPU, PAPER, SMOKE, base
+from experiments.bases import CPU, PAPER, SMOKE, fine_tuning, starting_from
 from experiments.experiment import Comparison, Experiment, Scale
 
 ACCURACY = "test/accuracy"
 LAYERS = 6
 ALL = "all"
-LSTM = {"model.architecture": "lstm", "model.n_layer": 1, "finetuning.learning_rate": 5e-3}
+LSTM = {
+    "model.architecture": "lstm", "model.n_layer": 1, "finetuning.learning_rate": 5e-3,
+    **starting_from("runs/books/lstm/seed-0"),
+}  # fmt: skip
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, Figure 2 (left) and Table 5",
-    base=base(configs.get("gpt1-books").model),
+    base=fine_tuning(configs.get("gpt1-books").model),
     arms={
         **{f"layers{n}": {"finetuning.transfer_layers": n} for n in range(LAYERS)},
         ALL: {},

@@ -52,15 +52,15 @@ def forward_and_backward(pattern: Pattern, length: int, repeats: int = 2) -> tup
 def cost_by_length(run: FinishedRun) -> dict[str, float | list[float]]:
     """The cost of a layer of the run's attention, the mean over a period, at growing lengths.
 
-    Training changes nothing in it, so it is measured at seed 0 only. Lengths reach 32,768 except for runs of a smoke
-    test, which are told by their short context. The memory is that of the compiled program's temporaries; only figures
+    Training changes nothing in it, so it is measured at seed 0 only. Lengths reach 32,768, except at the smoke
+    scale. The memory is that of the compiled program's temporaries; only figures
     named `time/...` depend on the clock.
     """
     from gpt_jax.attention.costs import attention_flops, pairs
 
-    if run.config.training.seed > 0:
+    if run.identity.seed > 0:
         return {}
-    lengths = LENGTHS["smoke" if run.config.model.context_length < 256 else "cpu"]
+    lengths = LENGTHS["smoke" if run.identity.scale == "smoke" else "cpu"]
     seconds, mebibytes, counted, flops = [], [], [], []
     for length in lengths:
         layers = [sized(pattern, length) for pattern in run.config.model.attention]

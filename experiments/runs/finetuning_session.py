@@ -96,15 +96,12 @@ def gather(config: RunConfig, data_dir: Path | None) -> Materials:
         texts = lambda: (text for example in splits["train"] for text in example.texts)  # noqa: E731
         tokenizer = make_tokenizer(config.data.tokenizer, config.model.vocab_size, texts)
         return Materials(task, splits, tokenizer, None, digest)
-    refusals = []
-    for folder in settings.weights.split(","):
-        model = _load(Path(folder))
-        different = [name for name in SHAPE if getattr(model.config, name) != getattr(config.model, name)]
-        if not different:
-            return Materials(task, splits, model.tokenizer, unstack_layers(model.config, model.params), digest)
-        theirs, ours = (getattr(m, different[0]) for m in (model.config, config.model))
-        refusals.append(f"{folder} has {different[0]} {theirs!r}, not {ours!r}")
-    raise InputError(f"finetuning.weights: no folder holds this run's model: {'; '.join(refusals)}")
+    model = _load(Path(settings.weights))
+    for name in SHAPE:
+        theirs, ours = (getattr(m, name) for m in (model.config, config.model))
+        if theirs != ours:
+            raise InputError(f"finetuning.weights: {settings.weights} has {name} {theirs!r}, not {ours!r}")
+    return Materials(task, splits, model.tokenizer, unstack_layers(model.config, model.params), digest)
 
 
 def finetune(

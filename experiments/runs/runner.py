@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from rich.console import Console
 from experiments.verdicts import plots
 from experiments.runs.full_disk import named_when_full
 from experiments.runs.environment import environment
-from experiments.experiment import FinishedRun
+from experiments.experiment import FinishedRun, RunIdentity
 from experiments.runs.screen import Screen
 from experiments.runs.session import Interrupted, Session
 from gpt_jax.config import RunConfig, differences, digest, to_dict
@@ -32,16 +31,6 @@ from gpt_jax.parallel.hosts import is_writer
 Metrics = dict[str, Any]
 BITS = "validation/bits_per_byte"
 __all__ = ["Interrupted", "RunIdentity", "read_folder", "run"]
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Which run of which experiment this is."""
-
-    experiment: str
-    arm: str
-    seed: int
-    scale: str
 
 
 def run(
@@ -78,7 +67,7 @@ def run(
         metrics = session.train(should_stop, divergence_is_outcome)
         if not metrics["diverged"] and evaluate is not None:
             with screen.waiting("measuring"):
-                metrics |= evaluate(FinishedRun(config, session.params, corpus, data_dir))
+                metrics |= evaluate(FinishedRun(identity, config, session.params, corpus, data_dir))
         result = {
             **vars(identity), "metrics": metrics, "config_digest": digest(config), "data_digest": corpus.digest,
         }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import experiment as experiments
 from experiments.cli import main
-from experiments.experiment import Comparison
+from experiments.experiment import Comparison, FinishedRun, RunIdentity
 from gpt_jax.config import differences
 from gpt_jax.errors import InputError
 from tests.experiments.made_up import made_up
@@ -124,3 +124,24 @@ def test_show_gives_the_claim_the_differences_and_the_compute(capsys):
     assert "same_tokens/loss lower, by at least 0.005" in out
     # 15 runs of 250 batches of 4,096 tokens
     assert f"15 runs, {15 * 250 * 4096:,} tokens" in out
+
+
+def test_an_arm_says_which_weights_it_starts_from_and_a_user_may_say_otherwise():
+    e = experiments.load("transfer")
+    weights = lambda arm, scale, **changes: e.config(arm, scale, 0, changes).finetuning.weights  # noqa: E731
+    assert weights("all", "cpu") == "runs/books/large/seed-0"
+    assert weights("lstm", "cpu") == "runs/books/lstm/seed-0"
+    assert weights("lstm", "smoke") is None
+    for arm in ("all", "lstm"):
+        assert weights(arm, "cpu", **{"finetuning.weights": "elsewhere"}) == "elsewhere"
+
+
+@pytest.mark.parametrize("arm, measured", [("pre-lr1e-3-warmup0", True), ("pre-lr1e-3-warmup5", False)])
+def test_layer_norm_measures_gradients_in_the_arm_of_that_name(monkeypatch, arm, measured):
+    from experiments.measurements import initial_gradient
+
+    monkeypatch.setattr(initial_gradient, "gradient_norms", lambda config, corpus: {2: 1.0, 8: 0.5})
+    e = experiments.load("layer_norm")
+    run = FinishedRun(RunIdentity("layer_norm", arm, 0, "cpu"), e.config(arm, "cpu", 0), None, None)
+    assert e.evaluate is not None
+    assert e.evaluate(run).get("initial_gradient/slope") == (pytest.approx(-0.5) if measured else None)

@@ -230,9 +230,9 @@ def test_a_second_text_for_a_single_text_task_is_refused(finished, capsys):
     assert "--text must be given, no more" in wrong(capsys, "classify", finished, "--text", "a", "--text-b", "b")
 
 
-def test_weights_are_the_first_folder_that_holds_this_runs_model(pretrained, tmp_path):
+def test_weights_of_another_shape_than_the_runs_model_are_refused(pretrained, tmp_path):
     model = load_model(pretrained)
-    settings = FinetuningConfig(task="grammar", weights=f"{pretrained}")
+    settings = FinetuningConfig(task="grammar", weights=str(pretrained))
     config = RunConfig(model=model.config, finetuning=settings)
     materials = gather(config, None)
     np.testing.assert_array_equal(materials.pretrained["wte"], model.params["wte"])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.claims import composition as module
-from experiments.experiment import FinishedRun, load
+from experiments.experiment import FinishedRun, RunIdentity, load
 from gpt_jax import GPT
 from gpt_jax.config import override
 from gpt_jax.data.pairs import composition
@@ -44,7 +44,11 @@ def test_the_gap_is_of_the_exact_matches_of_every_test_part(right, monkeypatch, 
         "model.vocab_size": 257, "model.d_model": 8, "data.tokenizer": "bytes",
     })  # fmt: skip
     params = GPT(config.model).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    found = module.exact_match(FinishedRun(config, params, Corpus(tmp_path, BytesTokenizer(), {})))
+    found = module.exact_match(
+        FinishedRun(
+            RunIdentity("composition", "sums-small", 0, "smoke"), config, params, Corpus(tmp_path, BytesTokenizer(), {})
+        )
+    )
     scores = {name: found[f"{name}/exact"] for name in ("test", "ood_4", "ood_5", "ood_6")}
     if right:
         assert scores == {"test": 100, "ood_4": 0, "ood_5": 100, "ood_6": 0}
