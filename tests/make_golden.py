@@ -104,6 +104,7 @@ def save(value: Reference, path: Path) -> None:
     for group, arrays in (("weight", value.weights), ("gradient", value.gradients), ("stepped", value.stepped)):
         tensors |= {f"{group}/{name}": array for name, array in arrays.items()}
     metadata = {"config": value.config, "loss": value.loss, "versions": value.versions}
+    tensors = {name: np.require(array, requirements="C") for name, array in tensors.items()}
     save_file(tensors, path, metadata={key: json.dumps(entry) for key, entry in metadata.items()})
 
 

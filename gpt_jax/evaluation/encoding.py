@@ -14,6 +14,7 @@ from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Request
 class Scored:
     """A row of tokens; those from `start` on are scored (at least 1: a first token has nothing to be predicted by).
 
+    A row whose `start` is its end scores nothing: log P is 0, of 0 tokens.
     `forbidden` are ids that the first scored token may not be in the filtered argmax.
     """
 
@@ -45,19 +46,29 @@ def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: in
         whole = ids[context + continuation]
         if not context:
             return Scored((*begin, *whole), 1, forbidden)
+        if whole == ids[context]:  # the continuation has no token: nothing is scored
+            return Scored(tuple(whole), len(whole), forbidden)
         start = min(len(ids[context]), len(whole) - 1)  # where the last token spans both, it is scored
         return Scored(tuple(whole), max(start, 1), forbidden)
+
+    def choice(context: str, continuation: str) -> Scored:
+        row = pair(context, continuation)
+        if not continuation or (context and row.start >= len(row.tokens)):
+            raise InputError(f"choices: {continuation!r} is not allowed: at least one token, for nothing is certain")
+        return row
 
     def one(request: Request) -> Encoded:
         match request:
             case LogLikelihood():
                 return (pair(request.context, request.continuation, single_tokens(tokenizer, request.forbidden)),)
             case Choice():
-                return tuple(pair(request.context, continuation) for continuation in request.continuations)
+                return tuple(choice(request.context, continuation) for continuation in request.continuations)
             case Rolling():
                 return windows((*begin, *ids[request.text]), context_length, stride)
             case Generate():
                 tokens = tuple(ids[request.context]) or begin
+                if not tokens:
+                    raise InputError(f"context: {request.context!r} is not allowed: this tokenizer has no token for it")
                 if request.clip and (room := context_length - len(tokens)) > 0:
                     request = replace(request, max_tokens=min(request.max_tokens, room))
                 return Prompt(tokens, request)

@@ -19,7 +19,7 @@ from gpt_jax.evaluation.beam import beam_search
 from gpt_jax.evaluation.encoding import Encoded, Prompt, encode, excess, truncate
 from gpt_jax.evaluation.few_shot import draw, most_shots, shown
 from gpt_jax.evaluation.metrics import Estimate, Metric, bootstrap
-from gpt_jax.evaluation.requests import Answer, Generate, Likelihood, LogLikelihood, Request
+from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, LogLikelihood, Request
 from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens
 from gpt_jax.evaluation.task import Item, Row, Task
 from gpt_jax.generation import generate
@@ -99,6 +99,8 @@ def evaluate(
             "requests": [dataclasses.asdict(r) for r in requests],
             "answers": [_plain(a) for a in own], "scores": scored,
         })  # fmt: skip
+    if not rows:
+        raise InputError(f"{task.name}: nothing is scored: its texts are empty")
     estimates = tuple((metric, bootstrap(metric, rows)) for metric in task.metrics)
     return Outcome(task.name, count, float(np.mean(kept)), estimates, records)
 
@@ -137,6 +139,9 @@ def ask(
     context = model.config.context_length
     examples = [draw(pool, item, shots, options.seed, n) for n, item in zip(numbers, items, strict=True)]
     asked = [task.requests(item, shown(task, own)) for item, own in zip(items, examples, strict=True)]
+    for n, part in zip(numbers, asked, strict=True):
+        if not part or any(isinstance(r, Choice) and not all(r.continuations or [""]) for r in part):
+            raise InputError(f"{task.name}: item {n} has no choice, or an empty one: at least one, each not empty")
     flat = _encode(model, [r for part in asked for r in part], options)
     encoded = []
     for part in asked:
@@ -241,17 +246,18 @@ def write(model: TextModel, prompts: Sequence[Prompt], options: Options, progres
 def stop_tokens(model: TextModel, how: Generate) -> np.ndarray:
     """bool `(V,)`: the tokens that end a beam: end of text, and those whose text holds one of `until`."""
     stop_V = np.zeros(model.config.vocab_size, bool)
-    for i in range(model.tokenizer.vocab_size if how.until else 0):
+    ends = [end for end in how.until if end]
+    for i in range(min(model.tokenizer.vocab_size, len(stop_V)) if ends else 0):
         text = model.tokenizer.decode([i])
-        stop_V[i] = any(end in text for end in how.until)
+        stop_V[i] = any(end in text for end in ends)
     if model.tokenizer.end_of_text is not None:
         stop_V[model.tokenizer.end_of_text] = True
     return stop_V
 
 
 def cut(text: str, until: Sequence[str]) -> str:
-    """`text` before the first of `until`."""
-    return text[: min((at for end in until if (at := text.find(end)) >= 0), default=len(text))]
+    """`text` before the first of `until`; an empty one ends nothing."""
+    return text[: min((at for end in until if end and (at := text.find(end)) >= 0), default=len(text))]
 
 
 def _plain(answer: Answer) -> Any:

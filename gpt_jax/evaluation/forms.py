@@ -45,7 +45,8 @@ def choice_task(
 
     def score(item: Item, answers: list[Answer]) -> Row:
         alone = choices(answers[1]) if by == "ratio" else None
-        return {"correct": pick(choices(answers[0]), alone, by) == item["answer"]}
+        picked = item["choices"][pick(choices(answers[0]), alone, by)]
+        return {"correct": picked == item["choices"][item["answer"]]}  # of equal choices, each is right
 
     return Task(
         name, summary, source, items, requests, score, (mean("correct", "accuracy", chance=chance),),

@@ -50,6 +50,9 @@ class HarnessModel(LM):
         return self.model.tokenizer.digest
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        for request in requests:
+            if not request.args[1]:
+                raise InputError(f"loglikelihood: an empty continuation after {request.args[0][-40:]!r} is not allowed")
         answers = self._answers([LogLikelihood(*request.args) for request in requests], disable_tqdm)
         found = [(likelihood(a).log_prob, likelihood(a).greedy) for a in answers]
         for request, value in zip(requests, found, strict=True):

@@ -61,7 +61,8 @@ def score(
     cache serves each of them.
     """
     batch_tokens = suitable_tokens() if batch_tokens is None else batch_tokens
-    groups = group(rows) if share else [[n] for n in range(len(rows))]
+    asked = [n for n, row in enumerate(rows) if row.start < len(row.tokens)]
+    groups = [[asked[n] for n in same] for same in group([rows[n] for n in asked])] if share else [[n] for n in asked]
     plan = [(members, common_tokens([rows[n] for n in members])) for members in groups]
     alone = [n for members, common in plan if common == 0 for n in members]
     shared = [(members, common) for members, common in plan if common]
@@ -249,7 +250,7 @@ class Sums:
     def __init__(self, rows: Sequence[Scored]):
         self._log_prob = np.zeros(len(rows), np.float64)
         self._greedy, self._allowed = np.ones(len(rows), bool), np.ones(len(rows), bool)
-        self._tokens = [len(row.tokens) - row.start for row in rows]
+        self._tokens = [max(len(row.tokens) - row.start, 0) for row in rows]
 
     def add(self, owners: list[tuple[int, int]], found: tuple[np.ndarray, ...]) -> None:
         """Counts each position, of (row, time), for its row."""

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from gpt_jax.config import RunConfig
 from gpt_jax.data.tokenizers import Tokenizer
@@ -22,6 +21,7 @@ from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.objective import Objective
 from gpt_jax.finetuning.transformations import SPECIAL_TOKENS, Encoded, SpecialTokens, encode, tokenize
 from gpt_jax.finetuning.update import predict
+from gpt_jax.interop.tensors import write_tensors
 
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, LabelledTask
@@ -71,8 +71,8 @@ class Classifier:
     def save(self, path: Path) -> None:
         """Writes all parameters, as the tree of parameters.py, to a safetensors file, with what `load` needs."""
         leaves = jax.tree_util.tree_flatten_with_path(parameters.merged(self.trained, self.frozen))[0]
-        tensors = {"/".join(key.key for key in path): np.asarray(leaf) for path, leaf in leaves}
-        save_file(tensors, path, metadata={"length": str(self.length)})
+        tensors = {"/".join(key.key for key in key_path): leaf for key_path, leaf in leaves}
+        write_tensors(path, tensors, {"length": str(self.length)})
 
 
 def load(path: Path, task: LabelledTask, config: RunConfig, tokenizer: Tokenizer) -> Classifier:

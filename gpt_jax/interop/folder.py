@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.data.tokenizers import Tokenizer
+from gpt_jax.disk import write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.interop.layout import (
     HEAD,
@@ -24,7 +24,8 @@ from gpt_jax.interop.layout import (
     transformers_config,
 )
 from gpt_jax.interop.openai import HPARAMS, SHAPES, load_openai_gpt1, load_openai_gpt2
-from gpt_jax.interop.tensors import CONFIG, INDEX, WEIGHTS, read_json, read_tensors
+from gpt_jax.interop.tensors import CONFIG, INDEX, WEIGHTS, plain_array, read_json, read_tensors, write_tensors
+from gpt_jax.interop.tokenizer_files import FILES, write_tokenizer
 
 
 def load_pretrained(
@@ -110,34 +111,39 @@ def is_padded(rows: int, entries: int) -> bool:
     return rows % 8 == 0 and 0 < rows - entries < 128
 
 
-def save_pretrained(config: ModelConfig, params: Mapping[str, Any], folder: str | os.PathLike[str]) -> None:
+def save_pretrained(
+    config: ModelConfig,
+    params: Mapping[str, Any],
+    folder: str | os.PathLike[str],
+    tokenizer: Tokenizer | None = None,
+) -> None:
     """Writes `config.json` and `model.safetensors`, which Transformers loads and computes the same logits from.
 
-    Parameters keep their dtype. Each file appears whole, and `config.json` last. Raises `InputError` when the
-    layout cannot express `config` (sparse patterns, heads of another width), when `params` do not fit it, and
-    when the folder already holds a model.
+    Parameters keep their dtype: float32, bfloat16, float16 and float64 are written bit for bit, from any memory order
+    (`load_pretrained` and Transformers' float32 models round float64). With a `tokenizer`, its files are written too
+    (tokenizer_files.py), and `config.json` names its end of text; without one the id is null, since a vocabulary of
+    50,257 entries need not be GPT-2's.
+
+    Each file appears whole, and `config.json` last. Raises `InputError` when the layout cannot express `config` (an
+    LSTM, sparse patterns, heads of another width), when `params` or `tokenizer` do not fit it, and when the folder
+    already holds a model.
     """
-    values, tensors = transformers_config(config), to_named_tensors(config, params)
+    transformers_config(config)  # what cannot be expressed is said first
+    tensors = {name: plain_array(name, array) for name, array in to_named_tensors(config, params).items()}
+    dtypes = {array.dtype.name for array in tensors.values()}
+    end_of_text = None if tokenizer is None else tokenizer.end_of_text
+    if end_of_text is not None and end_of_text >= config.vocab_size:
+        raise InputError(f"tokenizer: its end of text is {end_of_text}: at most {config.vocab_size - 1} is allowed")
+    values = transformers_config(config, end_of_text, dtypes.pop() if len(dtypes) == 1 else None)
     folder = Path(folder)
-    for name in (CONFIG, WEIGHTS, INDEX):
+    for name in (CONFIG, WEIGHTS, INDEX, *(() if tokenizer is None else FILES)):
         if (folder / name).exists():
             raise InputError(f"{folder / name} already exists: allowed: a folder without a model, or a new one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{str(folder)!r} is not a folder: allowed: a folder without a model, or a new one") from None
-    text = json.dumps(values, indent=2) + "\n"
-    _write(folder / WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    _write(folder / CONFIG, lambda path: Path(path).write_text(text, encoding="utf-8"))
-
-
-def _write(path: Path, write: Callable[[str], Any]) -> None:
-    """Calls `write` with a temporary name beside `path`, then gives the finished file its own name."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    try:
-        write(temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
+    if tokenizer is not None:
+        write_tokenizer(tokenizer, folder, config.context_length)
+    write_atomically(folder / CONFIG, json.dumps(values, indent=2) + "\n")

@@ -192,11 +192,16 @@ def model_config(values: Mapping[str, Any]) -> ModelConfig:
     )
 
 
-def transformers_config(config: ModelConfig) -> dict[str, Any]:
-    """Transformers' `config.json` for `config`. Raises `InputError` on what that layout cannot express.
+def transformers_config(
+    config: ModelConfig, end_of_text: int | None = None, dtype: str | None = None
+) -> dict[str, Any]:
+    """Transformers' `config.json` for `config`: each value is true of the model, or null where that is unknown.
 
-    What leaves the logits as they are has no place there: initialisation, dtypes, scan, remat, and which
-    embedding dropout is meant.
+    `end_of_text` is the id that stands before each document in training, and so both begins and ends a text; `dtype`
+    is that of the tensors. What leaves the logits unchanged has no place there: scan, remat, the dtype of the
+    computation, which embedding dropout is meant, and an initialisation other than N(0, `initializer_range`).
+
+    Raises `InputError` on what the layout cannot express: an LSTM, a sparse pattern, heads of another width.
     """
 
     def require(holds: bool, key: str, allowed: str) -> None:
@@ -205,6 +210,7 @@ def transformers_config(config: ModelConfig) -> dict[str, Any]:
                 f"model.{key}: {getattr(config, key)!r} cannot be saved in Transformers' layout: {allowed}"
             )
 
+    require(config.architecture == "transformer", "architecture", "only 'transformer' can")
     require(all(isinstance(p, Dense) for p in config.attention), "attention", "only Dense() can")
     square = config.n_head * config.head_width == config.d_model
     require(square, "d_head", f"only d_model / n_head of d_model = {config.d_model}, n_head = {config.n_head} can")
@@ -218,16 +224,19 @@ def transformers_config(config: ModelConfig) -> dict[str, Any]:
         "embd_pdrop": config.embedding_dropout,
         "attn_pdrop": config.attention_dropout,
         "resid_pdrop": config.residual_dropout,
-        "initializer_range": config.initialization_std,
         "tie_word_embeddings": config.tie_embeddings,
-        "dtype": config.param_dtype,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "pad_token_id": None,
+        "dtype": dtype,
     }
+    if config.initialization != "xavier":  # whose deviation depends on the matrix
+        common["initializer_range"] = config.initialization_std
     if config.norm == "post":
         quadruple = config.mlp_width == 4 * config.d_model
         require(quadruple, "d_ff", f"only 4 d_model = {4 * config.d_model} can with norm 'post'")
         return {"model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu", **common}
-    end_of_text = 50256 if config.vocab_size > 50256 else None
     return {
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
-        "n_inner": config.d_ff, "bos_token_id": end_of_text, "eos_token_id": end_of_text, **common,
+        "n_inner": config.d_ff, **common,
     }  # fmt: skip

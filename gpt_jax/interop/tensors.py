@@ -1,20 +1,25 @@
-"""Reading a weights folder: JSON, and tensors by name from one safetensors file or from the shards of an index."""
+"""Tensors by name, to a safetensors file, and from one or from the shards of an index; and the JSON beside them."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from gpt_jax.errors import InputError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16", "F64")  # all but the last are exact in float32; that one is rounded
+WRITTEN = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(np.float64))
 BUFFERS = re.compile(r"(transformer\.)?(h\.\d+\.attn\.(bias|masked_bias)|position_ids)")  # constants, not weights
 
 
@@ -79,3 +84,33 @@ def _read_safetensors(path: Path, names: list[str] | None) -> Iterator[tuple[str
                 yield name, file.get_tensor(name).astype(np.float32)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}: allowed: a whole safetensors file") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Writes arrays of any memory order, NumPy's or JAX's, to a safetensors file, each in its own dtype, bit for bit.
+
+    The file appears whole or not at all. Raises `InputError` on an array that is not float32, bfloat16, float16 or
+    float64 (any other dtype would come back as another one, or not at all).
+    """
+    plain = {name: plain_array(name, value) for name, value in tensors.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    try:
+        save_file(plain, temporary, metadata=dict(metadata))
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def plain_array(name: str, value: Any) -> np.ndarray:
+    """`value` as safetensors needs it, which saves an array's buffer as it lies in memory: little-endian, row by row.
+
+    Raises `InputError` on a dtype that is not a weight's.
+    """
+    array = np.asarray(value)
+    native = array.dtype.newbyteorder("=")
+    if native not in WRITTEN:
+        allowed = ", ".join(dtype.name for dtype in WRITTEN)
+        raise InputError(f"params: {name} is {array.dtype}: allowed: {allowed}")
+    return np.require(array.astype(native, copy=False), requirements="C")

@@ -153,7 +153,7 @@ def test_an_interrupted_write_leaves_no_model(tmp_path, monkeypatch):
     def fail(*arguments, **keywords):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("gpt_jax.interop.folder.save_file", fail)
+    monkeypatch.setattr("gpt_jax.interop.tensors.save_file", fail)
     with pytest.raises(OSError, match="no space"):
         save_pretrained(TINY, random_params(TINY), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -72,6 +72,15 @@ class SentencePieceTokenizer:
             for text, run in parts
         )
 
+    def pieces(self) -> list[str]:
+        """Every entry as SentencePiece writes it, by id; of two merges the one of the lower id is made first."""
+        return [self._processor.id_to_piece(i) for i in range(self.vocab_size)]
+
+    def is_text(self, i: int) -> bool:
+        """Whether entry `i` stands for its own characters: not a byte, the unknown one or the end of text."""
+        p = self._processor
+        return not (p.is_byte(i) or p.is_control(i) or p.is_unknown(i) or p.is_unused(i))
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_bytes(self._model)

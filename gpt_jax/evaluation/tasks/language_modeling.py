@@ -59,7 +59,7 @@ def score(item: Item, answers: list[Answer]) -> list[Row]:
     """A row for each window, with its share of the units by tokens."""
     windows = choices(answers[0])
     tokens = sum(window.tokens for window in windows)
-    return [{"log_prob": w.log_prob, "units": item["units"] * w.tokens / tokens} for w in windows]
+    return [{"log_prob": w.log_prob, "units": item["units"] * w.tokens / tokens} for w in windows if tokens]
 
 
 def words(name: str, summary: str, items: Callable[[Files], list[Item]]) -> Task:

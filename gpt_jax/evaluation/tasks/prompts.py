@@ -95,6 +95,9 @@ def corpus_bleu(columns: Columns) -> float:
 def open_questions(files: Files, part: str = "dev") -> list[Item]:
     """Natural Questions without their documents: {"question": ..., "answer": [...]} a line."""
     rows = files.jsonl(*open_names(part), fields={"question": str, "answer": list})
+    for number, row in enumerate(rows):
+        if not row["answer"]:
+            raise InputError(f"{open_names(part)[0]}: item {number} has no answer: at least one is needed")
     return [{"context": f"Q: {row['question'].rstrip(' ?')}?\nA:", "answers": row["answer"]} for row in rows]
 
 

@@ -1,0 +1,82 @@
+"""What is asked about nothing has the right value, or is refused in one line."""
+
+import dataclasses
+import math
+
+import pytest
+
+from gpt_jax import InputError
+from gpt_jax.data.public_files import Files
+from gpt_jax.evaluation.encoding import encode
+from gpt_jax.evaluation.evaluator import Options, answer, cut, evaluate, stop_tokens
+from gpt_jax.evaluation.forms import choice_task
+from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Rolling
+from gpt_jax.evaluation.scoring import score
+from gpt_jax.evaluation.task import find_tasks
+from tests.evaluation.models import text_model
+
+
+def ask(*requests):
+    model = text_model()
+    return answer(model, requests, encode(model.tokenizer, requests, 96, 96), Options())
+
+
+def test_an_empty_continuation_is_certain_and_has_no_tokens():
+    nothing, blank, something = ask(
+        LogLikelihood("a dog", ""), LogLikelihood("a dog ", ""), LogLikelihood("a dog", " ran")
+    )  # fmt: skip
+    assert (nothing.log_prob, nothing.tokens, nothing.greedy, nothing.per_token) == (0.0, 0, True, -math.inf)
+    assert blank.tokens == 1 and blank.log_prob < 0  # the space is the continuation's
+    assert something.tokens == 4
+
+
+def test_nothing_after_nothing_and_an_empty_text_are_certain():
+    single, text = ask(LogLikelihood("", ""), Rolling(""))
+    assert (single.log_prob, single.tokens) == (0.0, 0) and text == ()
+    assert score(text_model(), []) == []
+
+
+def test_an_empty_choice_cannot_win():
+    for continuations in (("", " a"), (" a", "")):
+        with pytest.raises(InputError, match="choices: '' is not allowed"):
+            ask(Choice("a dog", continuations))
+
+
+@pytest.mark.parametrize("choices", [[], [""], [" a", ""]])
+def test_an_item_without_a_choice_is_named(choices):
+    task = choice_task("t", "", "", lambda files: [{"context": "x", "choices": choices, "answer": 0}], chance=50.0)
+    with pytest.raises(InputError, match="t: item 0 has no choice, or an empty one"):
+        evaluate(text_model(), task, Files())
+
+
+def test_of_equal_choices_each_is_right():
+    items = [{"context": "x", "choices": [" a", " a"], "answer": n} for n in (0, 1)]
+    outcome = evaluate(text_model(), choice_task("t", "", "", lambda files: items, chance=50.0), Files())
+    assert outcome.estimates[0][1].value == 100.0
+
+
+def test_an_empty_stop_string_ends_nothing():
+    assert cut("some text", [""]) == "some text" and cut("some text", ["", " "]) == "some"
+    model = text_model()
+    assert stop_tokens(model, Generate("a", 4, ("",))).sum() == 1  # the end of text alone
+    for beams in (1, 2):
+        assert ask(Generate("a dog", 5, ("",), beams=beams)) == ask(Generate("a dog", 5, (), beams=beams))
+
+
+def test_a_tokenizer_of_more_entries_than_the_model_ends_beams():
+    model = text_model()
+    small = dataclasses.replace(model, config=dataclasses.replace(model.config, vocab_size=300))
+    assert stop_tokens(small, Generate("a", 4, ("b",))).sum() == 2
+
+
+def test_a_text_of_nothing_is_one_line(tmp_path):
+    (tmp_path / "ptb.test.txt").write_text("", encoding="utf-8")
+    (tmp_path / "text8").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="text8: nothing is scored"):
+        evaluate(text_model(), find_tasks(["text8"])[0], Files(tmp_path))
+
+
+def test_a_question_without_answers_is_named(tmp_path):
+    (tmp_path / "NQ-open.dev.jsonl").write_text('{"question": "who", "answer": []}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="item 0 has no answer"):
+        find_tasks(["natural_questions"])[0].load(Files(tmp_path))
