@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -137,3 +138,29 @@ def writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"--out: {str(out)!r} is not allowed: {error.strerror}: a folder to write to is") from None
+
+
+def output_file(path: Path | None, keys: Sequence[str], *beside: str) -> Path | None:
+    """`--out FILE.json`, if it can be written: a new file, or one that this command wrote, whose JSON has all `keys`.
+
+    `beside` are the endings that replace `.json` for what is written beside it: they exist only where the file does.
+    Raises `InputError` where another file would be lost.
+    """
+    if path is None:
+        return None
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"--out: {str(path)!r} is not allowed: a file, in a folder that exists")
+    if path.suffix != ".json":
+        raise InputError(f"--out: {str(path)!r} is not allowed: a name that ends in .json")
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not set(keys) <= found.keys():
+            raise InputError(f"--out: {str(path)!r} is no earlier output: allowed: such a file, or a new one")
+    else:
+        for other in (path.with_suffix(ending) for ending in beside):
+            if other.exists():
+                raise InputError(f"--out: {str(other)!r} would be overwritten: allowed: another name")
+    return path

@@ -32,7 +32,8 @@ class Command:
     group: Group  # the heading that `--help` lists the command under
     help: str  # one line
     example: str  # a whole line that works
-    arguments: Callable[[argparse.ArgumentParser], None]
+    # None: another program reads the words after the command's name; `act` finds them in `arguments.words`.
+    arguments: Callable[[argparse.ArgumentParser], None] | None
     act: Callable[[argparse.Namespace], int]
 
 
@@ -92,6 +93,8 @@ def resume_command(folder: Path, data_dir: Path | None) -> str:
 
 
 def _parse_and_act(command: Command, words: list[str], program: str) -> int:
+    if command.arguments is None and not {"-h", "--help"} & set(words):
+        return command.act(argparse.Namespace(words=words))
     parser = _Parser(
         prog=program,
         description=command.help,
@@ -99,7 +102,8 @@ def _parse_and_act(command: Command, words: list[str], program: str) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    command.arguments(parser)
+    if command.arguments is not None:
+        command.arguments(parser)
     try:
         arguments, extra = parser.parse_known_intermixed_args(words)
     except SystemExit as stop:  # --help

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.arguments import add_data_dir, whole
+from experiments.arguments import add_data_dir, output_file, whole
 from experiments.command import Command
 from gpt_jax.errors import InputError
 
@@ -33,8 +33,7 @@ def contamination(arguments: argparse.Namespace) -> int:
     tasks = {}
     for name in arguments.tasks.split(","):
         tasks |= _texts(name, arguments.data_dir)
-    if arguments.out is not None and not arguments.out.parent.is_dir():
-        raise InputError(f"--out: {str(arguments.out.parent)!r} is not a folder: allowed: a file in one that exists")
+    output_file(arguments.out, ("corpus", "filter", "tasks"))
     console = Console()
     with console.status("reading the corpus: 8-grams"):
         training = NgramFilter()

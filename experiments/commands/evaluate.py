@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.arguments import add_data_dir, add_json, add_model_folder, add_seed, whole
+from experiments.arguments import add_data_dir, add_json, add_model_folder, add_seed, output_file, whole
 from experiments.command import Command
 from gpt_jax.errors import InputError
 
@@ -47,8 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     shots = read_shots(arguments.shots)
     if arguments.data_dir is not None and not arguments.data_dir.is_dir():
         raise InputError(f"--data-dir: {str(arguments.data_dir)!r} is not a folder")
-    if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
-        raise InputError(f"--out: {str(arguments.out)!r} is not allowed: a file, in a folder that exists")
+    output_file(arguments.out, ("folder", "overflow", "results"), ".items.jsonl", ".png")
 
     from rich.console import Console
 

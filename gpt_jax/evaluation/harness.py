@@ -1,11 +1,11 @@
 """The model that lm-evaluation-harness knows as `gpt_jax` (extra `eval`).
 
-    python -m gpt_jax.evaluation.harness --model gpt_jax --model_args path=DIR --tasks lambada_openai
+    python -m experiments harness --model_args path=DIR --tasks lambada_openai
 
-is the harness's own command line, with the model registered. The harness (0.4.13) looks for models in its own package
-only and loads no plug-ins, so that its bare `lm_eval` command cannot find one: something has to import this module.
-In Python, the import is enough: `import gpt_jax.evaluation.harness`, then `lm_eval.simple_evaluate(model="gpt_jax",
-model_args="path=DIR", ...)`.
+is the harness's own command line, with the model registered (experiments/commands/harness.py). The harness (0.4.13)
+looks for models in its own package only and loads no plug-ins, so that its bare `lm_eval` command cannot find one:
+something has to import this module. In Python, the import is enough: `import gpt_jax.evaluation.harness`, then
+`lm_eval.simple_evaluate(model="gpt_jax", model_args="path=DIR", ...)`.
 
 Contexts that are too long are cut on the left and long texts are scored in windows of the whole context, as the
 harness's `hf` model does. Without `until`, a text ends at end of text or after `max_gen_toks` (256).
@@ -104,9 +104,3 @@ def _generation(context: str, how: dict[str, Any]) -> Generate:
 
 if "gpt_jax" not in model_registry:
     model_registry.register("gpt_jax", target="gpt_jax.evaluation.harness:HarnessModel")
-
-
-if __name__ == "__main__":
-    from lm_eval.__main__ import cli_evaluate
-
-    cli_evaluate()

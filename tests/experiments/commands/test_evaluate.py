@@ -183,3 +183,28 @@ def test_figures_read_well():
     assert [figure(v) for v in (None, 0.0, 45.678, 12345.6, 0.0123, 1e9)] == [
         "-", "0.00", "45.68", "12,345.60", "0.0123", "1e+09",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["result.json", "overlap.json", "config.json", "notes.json"])
+def test_a_file_that_evaluate_did_not_write_is_not_overwritten(place, capsys, name):
+    (place / name).write_text('{"tasks": {"lambada": {"clean": [0], "dirty": []}}}', encoding="utf-8")
+    before = (place / name).read_bytes()
+    for command in (["--tasks", "lambada"], ["--tasks", "lambada", "--overlap", str(place / name)]):
+        assert evaluate(place, *command, "--out", str(place / name)) == 2
+    corpus = ["contamination", str(place / "lambada_test.jsonl"), "--data-dir", str(place), "--tasks", "lambada"]
+    (place / name).write_bytes(before.replace(b"tasks", b"other"))
+    assert main([*corpus, "--out", str(place / name)]) == 2
+    assert "is no earlier output" in capsys.readouterr().err
+    assert (place / name).read_bytes() == before.replace(b"tasks", b"other")
+
+
+def test_two_names_keep_their_items_apart(place, capsys):
+    for name in ("scores.v1", "scores"):
+        assert evaluate(place, "--tasks", "lambada", "--out", str(place / name)) == 2
+        assert "ends in .json" in capsys.readouterr().err
+    for name in ("scores.v1.json", "scores.v2.json"):
+        assert evaluate(place, "--tasks", "lambada", "--limit", "1", "--out", str(place / name)) == 0
+        assert (place / name.replace(".json", ".items.jsonl")).is_file()
+    (place / "mine.items.jsonl").write_text("mine", encoding="utf-8")
+    assert evaluate(place, "--tasks", "lambada", "--out", str(place / "mine.json")) == 2
+    assert (place / "mine.items.jsonl").read_text(encoding="utf-8") == "mine"
