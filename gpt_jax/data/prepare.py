@@ -134,6 +134,7 @@ def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokeniz
             "bytes": tokens.bytes,
             "documents": tokens.documents,
         }
+    manifest["copies"] = text.division.copies
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     for split in SPLITS:
         (folder / f"{split}.progress.json").unlink(missing_ok=True)

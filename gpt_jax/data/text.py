@@ -98,6 +98,7 @@ class Division:
 
     lengths: np.ndarray
     cuts: np.ndarray
+    copies: int = 0  # documents whose text stands in an earlier one: they stay on its side
 
     def characters(self, split: str) -> int:
         """Characters of "train" or "validation"."""
@@ -116,43 +117,74 @@ def divide(
 ) -> Division:
     """Reads every document once and decides what is held out: the same texts are always divided alike.
 
-    From 20 documents on, whole documents are: in the order of a hash of their text, each that still fits into
-    `fraction` of all characters (at least one document). Equal texts stay together. Below 20, the last `fraction`
-    of each document's characters is.
+    From 20 different texts on, whole documents are: in the order of a hash of their text, each that still fits into
+    `fraction` of all characters, or the first if none does. Copies stay together: texts that differ in their ends of
+    line only, or in white space before them or at the end, are copies. Below 20 different texts, or where whole
+    documents would come to less than half or more than twice `fraction`, the last `fraction` of each document is.
 
     Raises:
-      InputError: text that is not valid Unicode (a lone surrogate), named by document.
+      InputError: text that is not valid Unicode (half of a surrogate pair), named by document.
     """
-    lengths, hashes, total = array("q"), array("Q"), 0
+    lengths, exact, same, total = array("q"), array("Q"), array("Q"), 0
     for document in documents:
-        state, length = hashlib.blake2b(digest_size=8), 0
-        try:
-            for part in document.parts():
-                state.update(part.encode())
-                length += len(part)
-        except UnicodeEncodeError as error:
-            raise InputError(f"data: {document.name} is not valid Unicode: {error.reason}") from None
+        state, content, length = hashlib.blake2b(digest_size=8), _Content(), 0
+        for part in document.parts():
+            state.update(require_unicode(part, f"data: {document.name}").encode())
+            content.update(part)
+            length += len(part)
         lengths.append(length)
-        hashes.append(int.from_bytes(state.digest(), "big"))
+        exact.append(int.from_bytes(state.digest(), "big"))
+        same.append(content.digest())
         total += length
         progress(total)
-    length_array = np.array(lengths, np.int64)
-    if np.count_nonzero(length_array) < WHOLE_DOCUMENTS:
-        cuts = [int(n * (1 - fraction)) for n in lengths]
+    length_array, exact_array, same_array = (
+        np.array(lengths, np.int64),
+        np.array(exact, np.uint64),
+        np.array(same, np.uint64),
+    )
+    there = length_array > 0
+    texts = len(np.unique(same_array[there]))
+    held = np.zeros(len(length_array), bool)
+    if texts >= WHOLE_DOCUMENTS:
+        held = _held_out(length_array, exact_array, same_array, fraction * total)
+    share = length_array[held].sum() / max(total, 1)
+    if fraction / 2 <= share <= 2 * fraction:
+        cuts = np.where(held, 0, length_array)
     else:
-        cuts = np.where(_held_out(length_array, np.array(hashes, np.uint64), fraction * total), 0, length_array)
-    return Division(length_array, np.array(cuts, np.int64))
+        cuts = np.array([int(n * (1 - fraction)) for n in lengths], np.int64)
+    return Division(length_array, cuts, copies=int(np.count_nonzero(there)) - texts)
 
 
-def _held_out(lengths: np.ndarray, hashes: np.ndarray, wanted: float) -> np.ndarray:
-    """Which documents are held out: bool, one entry per document."""
-    groups, group = np.unique(np.where(lengths > 0, hashes, np.uint64(0)), return_inverse=True)
-    sizes = np.bincount(group, weights=lengths, minlength=len(groups))
-    held, sum_held = np.zeros(len(groups), bool), 0.0
-    for index, size in enumerate(sizes.tolist()):
-        if 0 < size <= wanted - sum_held:
+class _Content:
+    """A hash of a text that its ends of line, and white space before them and at its end, do not change."""
+
+    def __init__(self):
+        self._state, self._white = hashlib.blake2b(digest_size=8), ""
+
+    def update(self, part: str) -> None:
+        text = self._white + part
+        kept = text.rstrip()
+        self._white = text[len(kept) :]  # counts only if something follows
+        lines = kept.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._state.update("\n".join([*(line.rstrip() for line in lines[:-1]), lines[-1]]).encode())
+
+    def digest(self) -> int:
+        return int.from_bytes(self._state.digest(), "big")
+
+
+def _held_out(lengths: np.ndarray, exact: np.ndarray, same: np.ndarray, wanted: float) -> np.ndarray:
+    """Which documents are held out: bool, one entry per document. Copies (of one `same`) are decided on together, in
+    the order of the least `exact` hash among them."""
+    _, group = np.unique(np.where(lengths > 0, same, np.uint64(0)), return_inverse=True)
+    sizes = np.bincount(group, weights=lengths)
+    keys = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(keys, group, exact)
+    order = [index for index in np.argsort(keys, kind="stable").tolist() if sizes[index] > 0]
+    held, sum_held = np.zeros(len(sizes), bool), 0.0
+    for index in order:
+        if sizes[index] <= wanted - sum_held:
             held[index] = True
-            sum_held += size
+            sum_held += sizes[index]
     if not held.any():
-        held[np.flatnonzero(sizes)[0]] = True
+        held[order[0]] = True
     return held[group]

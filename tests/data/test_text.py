@@ -88,5 +88,49 @@ def test_empty_documents_are_in_neither_split():
 
 
 def test_a_document_that_is_not_unicode_is_named():
-    with pytest.raises(InputError, match="document 1 is not valid Unicode"):
+    with pytest.raises(InputError, match=r"document 1: .* valid Unicode text"):
         divide(documents(["fine", "\ud800"]), 0.1)
+
+
+VARIANTS = (
+    lambda text: text,
+    lambda text: text + "\n",
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: text.replace("\n", "  \n") + " \t\n\n",
+    lambda text: text.replace("\n", "\r"),
+)
+
+
+def test_copies_that_differ_in_ends_of_line_stay_on_one_side_and_are_counted():
+    originals = [f"first line of {n}\n second line\n\nthird {n}" for n in range(40)]
+    contents = [variant(text) for text in originals for variant in VARIANTS]
+    division = divide(documents(contents), 0.1)
+    assert division.copies == 4 * 40
+    assert set(division.cuts.tolist()) <= {0, *division.lengths.tolist()}
+    held = (division.cuts == 0).reshape(40, 5)
+    assert (held.all(1) | ~held.any(1)).all()
+    assert 0.05 < division.characters("validation") / division.lengths.sum() < 0.11
+
+
+def test_white_space_that_changes_a_text_makes_no_copy():
+    contents = [f"{n}{text}" for n in range(10) for text in ("a\n\nb", "a\nb", "a b", "a  b", " a b")]
+    assert divide(documents(contents), 0.1).copies == 0
+
+
+@given(st.text(alphabet="a \r\n\t", max_size=30), st.integers(0, 30))
+def test_copies_are_found_whatever_parts_they_come_in(text: str, cut: int):
+    whole, parts = Document.of("whole", text), Document("parts", lambda: iter((text[:cut], text[cut:])))
+    other = Document.of("other", text.replace("\r\n", "\n").replace("\r", "\n").rstrip())
+    assert divide([whole, parts, other], 0.1).copies == (len(text) > 0) + bool(other and text.strip())
+
+
+@pytest.mark.parametrize("contents", [["one text of many words"] * 50, ["one text"] * 30 + ["another"] * 30])
+def test_where_whole_texts_are_no_tenth_the_tail_of_each_is_held_out(contents: list[str]):
+    division = divide(documents(contents), 0.1)
+    assert (division.cuts == [int(len(text) * 0.9) for text in contents]).all()
+    assert division.copies == len(contents) - len(set(contents))
+
+
+def test_one_text_that_outweighs_the_others_is_not_held_out_whole():
+    division = divide(documents(["x" * 1000, *(f"text {n}" for n in range(19))]), 0.05)
+    assert division.characters("validation") < 0.11 * division.lengths.sum()
