@@ -177,6 +177,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def parse_jsonl(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """ "NAME:LINE" and the object of each line that is not empty. Raises `InputError` that names the line."""
     for number, line in enumerate(text.split("\n"), 1):
+        line = line.lstrip("\ufeff")  # a byte-order mark, as joined files have in the middle
         if line.strip():
             where = f"{name}:{number}"
             value = parse_json(line, where)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt_jax import disk
 from gpt_jax.errors import InputError
 
 Fields = type | tuple[type, ...]
@@ -106,6 +106,8 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
+            if not content:
+                raise EOFError("a .gz file of no bytes is damaged")
             content = gzip.decompress(content)
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -115,23 +117,12 @@ def read_text(path: Path) -> str:
 def parse_jsonl(text: str, where: str, fields: Mapping[str, Fields] = {}) -> list[dict[str, Any]]:
     """One object a line, each with `fields` of these types. Raises `InputError` that names the line."""
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-                if "\\ud" in line.lower():  # half of a surrogate pair is no text
-                    json.dumps(row, ensure_ascii=False).encode()
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: line {number} is not a JSON object, in valid Unicode")
-            for name, kind in fields.items():
-                if not isinstance(row.get(name), kind):
-                    kinds = kind if isinstance(kind, tuple) else (kind,)
-                    one = " or ".join(
-                        {str: "text", list: "a list", dict: "an object", int: "a number"}[k] for k in kinds
-                    )
-                    given = repr(row[name])[:40] if name in row else "nothing"
-                    raise InputError(f"{where}: line {number}: {name!r} is {given}: {one} is needed")
-            rows.append(row)
+    for line, row in disk.parse_jsonl(text, where):
+        for name, kind in fields.items():
+            if not isinstance(row.get(name), kind):
+                kinds = kind if isinstance(kind, tuple) else (kind,)
+                one = " or ".join({str: "text", list: "a list", dict: "an object", int: "a number"}[k] for k in kinds)
+                given = repr(row[name])[:40] if name in row else "nothing"
+                raise InputError(f"{line}: {name!r} is {given}: {one} is needed")
+        rows.append(row)
     return rows

@@ -15,15 +15,16 @@ but in train. Fields are taken as they are: no quotes, no escapes.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gpt_jax.data.tasks.task import Example, LabelledTask, Splits
+from gpt_jax.disk import read_json, read_jsonl, read_utf8
 from gpt_jax.errors import InputError, unknown
 
+MARK = "\ufeff"  # a byte-order mark: at the start of any line where files were joined
 SPLITS = ("train", "validation", "test")
 COLUMNS = {
     "classification": ("text",),
@@ -77,24 +78,15 @@ def _file(folder: Path, split: str) -> Path | None:
 
 def _rows(path: Path) -> Iterator[Row]:
     """ "file:line" and the fields of each row; empty lines are passed over."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"data: {str(path)!r} is not UTF-8 text: {error.reason}") from None
+    if path.suffix == ".jsonl":
+        yield from read_jsonl(path)
+        return
     header: list[str] | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        line, where = line.rstrip("\r"), f"{path}:{number}"
+    for number, line in enumerate(read_utf8(path).split("\n"), 1):
+        line, where = line.lstrip(MARK).removesuffix("\r"), f"{path}:{number}"
         if not line.strip():
             continue
-        if path.suffix == ".jsonl":
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                raise InputError(f"data: {where}: not a JSON object")
-            yield where, row
-        elif header is None:
+        if header is None:
             header = [name.strip() for name in line.split("\t")]
             if len(set(header)) < len(header):
                 raise InputError(f"data: {where}: a column is named twice: {', '.join(header)}")
@@ -109,12 +101,7 @@ def _stated(path: Path) -> dict[str, Any]:
     """What task.json says."""
     if not path.exists():
         return {}
-    try:
-        stated = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(stated, dict):
-        raise InputError(f"{path}: {stated!r} is not allowed: a JSON object")
+    stated = read_json(path, dict)
     for key, value in stated.items():
         if key not in STATED:
             raise unknown(f"{path}: key", key, STATED)
@@ -156,7 +143,7 @@ def _shape(where: str, row: dict[str, Any]) -> str:
 
 
 def _task(folder: Path, shape: Any, stated: dict[str, Any], train: list[Row]) -> LabelledTask:
-    values = [str(row.get("label", "")).strip() for _, row in train]
+    values = [label_text(where, row) for where, row in train]
     score = stated.get("regression")
     if shape == "similarity" and score is None and "labels" not in stated and _fractional(values):
         for (where, _), value in zip(train, values, strict=True):
@@ -216,16 +203,7 @@ def _text(where: str, row: dict[str, Any], column: str) -> str:
     value = row.get(column, "")
     if not isinstance(value, str):
         raise InputError(f"data: {where}: {column} is {value!r}: text is allowed")
-    _check_unicode(where, value)
     return value
-
-
-def _check_unicode(where: str, text: str) -> None:
-    """JSON can spell half of a surrogate pair, which is no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"data: {where}: {text[:40]!r} is not allowed: valid Unicode text") from None
 
 
 def _answers(where: str, row: dict[str, Any]) -> list[str]:
@@ -240,16 +218,33 @@ def _answers(where: str, row: dict[str, Any]) -> list[str]:
             raise InputError(f"data: {where}: {empty} is empty and a later one is not: only the last ones may be empty")
     if not isinstance(answers, list) or len(answers) < 2 or not all(isinstance(a, str) for a in answers):
         raise InputError(f'data: {where}: answer_1, answer_2, ... or "answers": two or more texts are expected')
-    for answer in answers:
-        _check_unicode(where, answer)
     return answers
 
 
-def _label(task: LabelledTask, where: str, row: dict[str, Any], answers: int) -> int | float | None:
+def label_text(where: str, row: dict[str, Any]) -> str:
+    """A row's label as text; "" where there is none.
+
+    A number is its value, however it is written: 0, 0.0 and -0.0 in JSON are one label, and so are "1" and 1. A truth
+    value is "true" or "false", as JSON writes it. Raises `InputError` on NaN, an infinity, a list or an object.
+    """
     value = row.get("label")
-    if value is None or str(value).strip() == "":
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"data: {where}: label {value!r} is not allowed: text, or a finite number")
+        return str(int(value)) if value.is_integer() else repr(value)
+    if not isinstance(value, str | int):
+        raise InputError(f"data: {where}: label {str(value)[:40]} is not allowed: text, or a finite number")
+    return str(value).strip()
+
+
+def _label(task: LabelledTask, where: str, row: dict[str, Any], answers: int) -> int | float | None:
+    text = label_text(where, row)
+    if text == "":
         return None
-    text = str(value).strip()
     if task.regression is not None or task.shape == "multiple_choice":
         try:
             found = float(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpt_jax.data.tasks import folder as folders
 from gpt_jax.data.tasks import readers
 from gpt_jax.data.tasks.declared import get_task, task_names
-from gpt_jax.data.tasks.task import LabelledTask, Splits
+from gpt_jax.data.tasks.task import Example, LabelledTask, Splits
 from gpt_jax.errors import InputError
 
 HELD_OUT = 0.1  # of the training examples, where a task has no validation split
@@ -60,12 +60,18 @@ def _is_original(folder: Path, name: str) -> bool:
     return not (folder / "task.json").exists() and not folders.has_our_columns(folder)
 
 
+def _hash(example: Example) -> int:
+    """Below 2**32; white space at the ends of texts, as a carriage return is, does not change it: copies stay
+    together."""
+    texts = "\0".join(text.strip() for text in example.texts)
+    return int(hashlib.sha256(texts.encode()).hexdigest()[:8], 16)
+
+
 def _held_out(task: LabelledTask, splits: Splits) -> Splits:
     if not splits.get("train"):
         raise InputError(f"task: {task.name!r} has no training examples")
     if not splits.get("validation") and len(splits["train"]) > 1:
-        limit = int(HELD_OUT * 2**32)
-        held = [int(hashlib.sha256("\0".join(e.texts).encode()).hexdigest()[:8], 16) < limit for e in splits["train"]]
+        held = [_hash(example) < HELD_OUT * 2**32 for example in splits["train"]]
         if len(set(held)) == 1:  # a handful of examples: the last one is held out
             held = [False] * (len(held) - 1) + [True]
         parts = {True: "validation", False: "train"}

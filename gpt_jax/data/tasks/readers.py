@@ -8,15 +8,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from gpt_jax.data.tasks.task import CONNECTIVES, Example, Splits
+from gpt_jax.disk import read_utf8
 from gpt_jax.errors import InputError
 
 
 def lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[str, str]]:
     """Where each line is ("file:line"), and its text."""
     try:
-        for number, line in enumerate(path.read_text(encoding).split("\n"), 1):
+        for number, line in enumerate(path.read_bytes().decode(encoding).split("\n"), 1):
             if line.strip():
-                yield f"{path}:{number}", line.rstrip("\r")
+                yield f"{path}:{number}", line.removesuffix("\r")
     except UnicodeDecodeError as error:
         raise InputError(f"data: {str(path)!r} is not {encoding} text: {error.reason}") from None
 
@@ -154,7 +155,7 @@ def copa(folder: Path) -> Splits:
     def split(name: str) -> list[Example]:
         path = place / name
         try:
-            items = ElementTree.fromstring(path.read_text("utf-8")).iter("item")
+            items = ElementTree.fromstring(read_utf8(path)).iter("item")
         except ElementTree.ParseError as error:
             raise InputError(f"data: {str(path)!r} is not XML: {error}") from None
         out = []

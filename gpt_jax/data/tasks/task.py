@@ -50,7 +50,7 @@ class LabelledTask:
     metric: Metric = "accuracy"
     regression: tuple[float, float] | None = None
     tfds: Tfds | None = None
-    reader: str = ""  # the function of task_readers.py, where it is not the task's name
+    reader: str = ""  # the function of readers.py, where it is not the task's name
     folder: str = ""  # of the original distribution, where it is not the task's name
 
     def __post_init__(self):
