@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from gpt_jax.errors import InputError, unknown
@@ -13,6 +14,13 @@ from gpt_jax.errors import InputError, unknown
 def require(holds: bool, key: str, value: Any, allowed: str) -> None:
     if not holds:
         raise InputError(f"{key}: {value!r} is not allowed: {allowed}")
+
+
+def check_sizes(config: Any, section: str, most: Mapping[str, int]) -> None:
+    """Whole numbers that are too large for anything but a slip of the hand: `most` gives the bound of each field."""
+    for name, bound in most.items():
+        value = getattr(config, name)
+        require(value is None or value <= bound, f"{section}.{name}", value, f"at most {bound:,}")
 
 
 def check_values(config: Any, section: str) -> None:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpt_jax.attention.patterns import Dense, Pattern
-from gpt_jax.config.checks import check_values, require
+from gpt_jax.config.checks import check_sizes, check_values, require
+
+# Far above any model that was ever trained: GPT-3 has 96 layers of width 12,288, and 50,257 entries.
+MOST = {
+    "vocab_size": 100_000_000,
+    "context_length": 100_000_000,
+    "n_layer": 10_000,
+    "n_head": 10_000,
+    "d_model": 1_000_000,
+    "d_head": 1_000_000,
+    "d_ff": 10_000_000,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class ModelConfig:
 
     def __post_init__(self):
         check_values(self, "model")
+        check_sizes(self, "model", MOST)
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
             require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("d_head", "d_ff", "loss_chunk"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt_jax.config.checks import require
+from gpt_jax.config.checks import check_sizes, require
+
+MOST_TOKENS = 10**14  # three hundred times GPT-3's training
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self):
+        check_sizes(self, "training", {"train_tokens": MOST_TOKENS, "batch_tokens": MOST_TOKENS})
         positive = (
             "train_tokens", "batch_tokens", "log_every_tokens", "evaluate_every_tokens", "checkpoint_every_tokens",
             "sample_every_tokens", "keep_last", "sample_tokens", "batch_ramp_start",

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt_jax.config import OptimizerConfig, RunConfig
+from gpt_jax.config.checks import require
+
+MOST_STEPS = 10_000_000  # ten times GPT-1's; a plan holds a number for each
 
 
 def learning_rate(config: OptimizerConfig, tokens: np.ndarray | float, train_tokens: int) -> np.ndarray:
@@ -73,6 +76,13 @@ def make_plan(config: RunConfig, parts: int = 1) -> Plan:
     training, context = config.training, config.model.context_length
     full, start = training.batch_tokens // context, max(1, training.batch_ramp_start // context)
     ramping, unit = training.batch_ramp_tokens > 0, math.gcd(full, start)
+    first = min(full, start) if training.batch_ramp_tokens else full  # sequences
+    require(
+        training.train_tokens <= MOST_STEPS * first * context,
+        "training.train_tokens",
+        training.train_tokens,
+        f"at most {MOST_STEPS:,} steps, of {first * context:,} tokens at first",
+    )
     micro = training.micro_batch or (_smallest_share(full, math.lcm(unit, parts)) if ramping else full)
     sizes: list[int] = []
     seen = 0  # tokens
