@@ -38,20 +38,36 @@ def runs(text: str) -> set[int]:
     return {hash(tuple(words[start : start + PROBE])) for start in range(len(words) - PROBE + 1)}
 
 
-def clean(folders: list[Path], out: Path) -> tuple[int, list[str]]:
-    """Writes the books; returns their number and the names of those left out as copies."""
+def decoded(content: bytes) -> tuple[str, str]:
+    """The text of a book and its encoding: UTF-8, or else Windows-1252, or Latin-1 where a byte is none of its."""
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return content.decode(encoding), encoding
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1"), "latin-1"
+
+
+def clean(folders: list[Path], out: Path) -> tuple[int, list[str], dict[str, int]]:
+    """Writes the books; returns their number, the names of those left out as copies, and how many were in which
+    encoding. A second book of one name is written as NAME-2.txt."""
     out.mkdir(parents=True, exist_ok=True)
     probes: dict[str, set[int]] = {}
-    copies = []
+    copies: list[str] = []
+    encodings: dict[str, int] = {}
     for path in sorted(p for folder in folders for p in folder.rglob("*.txt")):
-        text = unwrap(path.read_text(encoding="utf-8-sig", errors="replace"))
+        text, encoding = decoded(path.read_bytes())
+        encodings[encoding] = encodings.get(encoding, 0) + 1
+        text = unwrap(text)
         all_runs = runs(text)
         if any(len(all_runs & probe) > len(probe) / 4 for probe in probes.values()):
             copies.append(path.name)
             continue
-        probes[path.name] = {hash(run) for run in sample(text)}
-        (out / path.name).write_text(text, encoding="utf-8")
-    return len(probes), copies
+        names = (path.name, *(f"{path.stem}-{n}{path.suffix}" for n in range(2, len(probes) + 3)))
+        name = next(name for name in names if name not in probes)
+        probes[name] = {hash(run) for run in sample(text)}
+        (out / name).write_text(text, encoding="utf-8")
+    return len(probes), copies, encodings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +80,11 @@ def act(arguments: argparse.Namespace) -> int:
     for folder in arguments.folders:
         if not folder.is_dir():
             raise InputError(f"FOLDER: {str(folder)!r} is not a folder: a folder with .txt files is allowed")
-    count, copies = clean(arguments.folders, arguments.out)
+    count, copies, encodings = clean(arguments.folders, arguments.out)
     if not count:
         raise InputError(f"FOLDER: {', '.join(map(str, arguments.folders))}: no .txt file there")
     print(f"{count} books in {arguments.out}; left out as copies: {', '.join(copies) or 'none'}")
+    print("read as " + ", ".join(f"{name}: {number}" for name, number in sorted(encodings.items())))
     return 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from experiments.arguments import whole
 from experiments.command import Command, carry_out
+from experiments.corpora.clean_books import decoded
 from gpt_jax.errors import InputError, unknown
 
 PIECE = 20_000  # characters
@@ -38,7 +39,7 @@ def read(folder: Path) -> list[str]:
     files = sorted(folder.rglob("*.txt"))
     if not files:
         raise InputError(f"SOURCES: {str(folder)!r} holds no .txt file")
-    found = [piece for file in files for piece in pieces(file.read_text(encoding="utf-8", errors="replace"))]
+    found = [piece for file in files for piece in pieces(decoded(file.read_bytes())[0])]
     random.Random(0).shuffle(found)
     return found
 
