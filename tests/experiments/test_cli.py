@@ -262,5 +262,5 @@ def test_help_starts_neither_jax_nor_rich():
         "heavy = {'jax', 'flax', 'matplotlib', 'scipy', 'rich', 'orbax'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else status)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
