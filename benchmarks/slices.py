@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import configs
@@ -17,42 +18,30 @@ from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.ahead import GIB, compile_ahead, parse_mesh
 
-# config, topology, mesh, sequences of a micro-batch (none: the config's batch at once), other changes
-Row = tuple[str, str, str, int | None, dict[str, Any]]
+# config, topology, mesh, other changes. A row of a recipe alone is the slice that the recipe names.
+Row = tuple[str, str, str, Mapping[str, Any]]
+RECIPES = [name for name in configs.names() if not name.endswith(("-dense", "-strided"))]
 ROWS: list[Row] = [
-    ("gpt1", "v5e:2x2", "data=4", None, {"model.scan_layers": True, "model.remat": "full"}),
-    ("gpt2-124m", "v5e:2x4", "data=8", 64, {"model.scan_layers": True}),
-    ("gpt2-355m", "v5e:4x4", "fsdp=16", 128, {"model.remat": "full"}),
-    ("gpt2-774m", "v5e:4x4", "fsdp=16", 128, {}),
-    ("gpt2-1.5b", "v5e:4x4", "fsdp=16", 128, {}),
-    ("gpt3-125m", "v5e:2x4", "data=8", 32, {"model.scan_layers": True}),
-    ("gpt3-350m", "v5e:4x4", "fsdp=16", 64, {"model.remat": "full"}),
-    ("gpt3-760m", "v5e:4x4", "fsdp=16", 64, {"model.remat": "full"}),
-    ("gpt3-1.3b", "v5e:4x8", "fsdp=32", 128, {}),
-    ("gpt3-2.7b", "v5e:8x8", "fsdp=64", 256, {}),
-    ("gpt3-6.7b", "v5e:8x16", "fsdp=64,tensor=2", 256, {}),
-    ("gpt3-13b", "v5e:16x16", "fsdp=128,tensor=2", 512, {}),
-    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", None, {}),
-    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", 512, {}),
-    ("gpt3-175b", "v5p:4x4x4", "fsdp=8,tensor=8", 64, {}),
-    ("gpt3-175b", "v5p:2x4x4", "fsdp=8,tensor=4", 32, {}),
-    ("gpt3-175b-strided", "v5p:8x8x8", "fsdp=64,tensor=8", 512, {}),
+    *((name, s.topology, s.mesh, s.changes) for name in RECIPES if (s := configs.recipe(name).slice) is not None),
+    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", {"training.micro_batch": 1536}),
+    ("gpt3-175b", "v5p:4x4x4", "fsdp=8,tensor=8", {"training.micro_batch": 64}),
+    ("gpt3-175b", "v5p:2x4x4", "fsdp=8,tensor=4", {"training.micro_batch": 32}),
+    ("gpt3-175b-strided", "v5p:8x8x8", "fsdp=64,tensor=8", {"training.micro_batch": 512}),
 ]
+WHOLE = {"training.batch_ramp_tokens": 0}  # one micro-batch
 PEER: list[Row] = [
-    ("gpt2-1.5b", "v5e:4x4", "fsdp=16", None, {"training.batch_tokens": 128 * 1024}),
-    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", None, {"training.batch_tokens": 512 * 2048}),
-    ("gpt3-175b-dense", "v5p:8x8x8", "fsdp=64,tensor=8", None, {"training.batch_tokens": 512 * 2048}),
-    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", None, {}),
-    ("gpt3-175b-dense", "v5p:8x8x8", "fsdp=64,tensor=8", None, {}),
+    ("gpt2-1.5b", "v5e:4x4", "fsdp=16", {"training.batch_tokens": 128 * 1024}),
+    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", {"training.batch_tokens": 512 * 2048, **WHOLE}),
+    ("gpt3-175b-dense", "v5p:8x8x8", "fsdp=64,tensor=8", {"training.batch_tokens": 512 * 2048, **WHOLE}),
+    ("gpt3-175b", "v5p:8x8x8", "fsdp=64,tensor=8", WHOLE),
+    ("gpt3-175b-dense", "v5p:8x8x8", "fsdp=64,tensor=8", WHOLE),
 ]
 COLUMNS = ("config", "slice", "mesh", "micro-batches", "arguments", "peak", "of", "sent", "step at best", "fits")
 
 
-def row(name: str, topology: str, mesh: str, micro_batch: int | None, changes: dict[str, Any]) -> tuple[str, ...]:
+def row(name: str, topology: str, mesh: str, changes: Mapping[str, Any]) -> tuple[str, ...]:
     """One line of the table: GiB on each device, GiB sent by each device in a step, seconds."""
-    ramp = {"training.batch_ramp_tokens": 0}  # compiled for the full batch
-    config = override(configs.get(name), {**ramp, "training.micro_batch": micro_batch, **changes})
-    config = dataclasses.replace(config, mesh=parse_mesh(mesh))
+    config = dataclasses.replace(override(configs.get(name), changes), mesh=parse_mesh(mesh))
     report = compile_ahead(config, topology)
     sent = sum(b for _, b in report.collectives.values())
     sizes = (report.argument_bytes, report.peak_bytes, report.memory_bytes, sent)

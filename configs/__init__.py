@@ -1,4 +1,6 @@
-"""Recipes by name: each a plain function that returns a RunConfig, with its promise in the docstring.
+"""Recipes by name: each a config with its promise. `get` gives the config, `recipe` the promise too.
+
+A new recipe is an entry of `RECIPES` in a file of this folder, from its name to a function that returns a `Recipe`.
 
 >>> import configs
 >>> configs.get("gpt2-124m").model.n_layer
@@ -6,26 +8,33 @@
 """
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 
-from configs.gpt1 import gpt1, gpt1_books
-from configs.gpt2 import GPT2
-from configs.gpt3 import GPT3
-from configs.quickstart import quickstart
+from configs.recipe import Recipe
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import unknown
 
-_RECIPES: dict[str, Callable[[], RunConfig]] = {
-    "quickstart": quickstart, "gpt1": gpt1, "gpt1-books": gpt1_books, **GPT2, **GPT3,
-}  # fmt: skip
+
+@cache
+def _recipes() -> dict[str, Callable[[], Recipe]]:
+    files = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "recipe"))
+    return {name: make for file in files for name, make in import_module(f"configs.{file}").RECIPES.items()}
 
 
 def names() -> list[str]:
-    """Every config's name."""
-    return list(_RECIPES)
+    """The name of every recipe."""
+    return list(_recipes())
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises `InputError` with the nearest name."""
+    if name not in _recipes():
+        raise unknown("recipe", name, _recipes())
+    return _recipes()[name]()
 
 
 def get(name: str) -> RunConfig:
-    """The config called `name`. Raises `InputError` with the nearest name."""
-    if name not in _RECIPES:
-        raise unknown("config", name, _RECIPES)
-    return _RECIPES[name]()
+    """The config of the recipe called `name`. Raises `InputError` with the nearest name."""
+    return recipe(name).config

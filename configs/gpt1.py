@@ -1,5 +1,6 @@
 """GPT-1: Radford et al. 2018, section 4.1 (116,534,784 parameters)."""
 
+from configs.recipe import Recipe, Slice
 from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 
 
@@ -57,3 +58,21 @@ def gpt1_books() -> RunConfig:
             sample_every_tokens=steps * batch // 5, sample_tokens=80,
         ),
     )  # fmt: skip
+
+
+RECIPES = {
+    "gpt1": lambda: Recipe(
+        "gpt1",
+        gpt1(),
+        reaches="a token-level perplexity of 18.4 on BooksCorpus (GPT-1, section 4.1; on which part is not published)",
+        data="BooksCorpus is not public: PG-19 (tfds:pg19) stands in for it, or any folder of books",
+        slice=Slice("v5e:2x2", "data=4", {"model.scan_layers": True, "model.remat": "full"}),
+    ),
+    "gpt1-books": lambda: Recipe(
+        "gpt1-books",
+        gpt1_books(),
+        reaches="1.62 bits/byte on novels held out whole, in about an hour of two CPU cores (docs/LOG.md: one run)",
+        data="a folder of novels: --data-dir",
+        slice=Slice("v5e:2x2", "data=4"),
+    ),
+}

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from configs.recipe import Milestone, Recipe, Slice
 from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 
 # name: layers, width, heads, learning rate. The paper tuned the rate by hand for each size and printed none:
@@ -45,4 +46,32 @@ def gpt2(n_layer: int, d_model: int, n_head: int, learning_rate: float) -> RunCo
     )  # fmt: skip
 
 
-GPT2 = {name: partial(gpt2, *size) for name, size in SIZES.items()}
+# The released checkpoints' losses on OpenWebText, as nanoGPT's README measured them.
+RELEASED = {"gpt2-124m": 3.12, "gpt2-355m": 2.84, "gpt2-774m": 2.67, "gpt2-1.5b": 2.54}
+
+SLICES = {
+    "gpt2-124m": Slice("v5e:2x4", "data=8", {"training.micro_batch": 64, "model.scan_layers": True}),
+    "gpt2-355m": Slice("v5e:4x4", "fsdp=16", {"training.micro_batch": 128, "model.remat": "full"}),
+    "gpt2-774m": Slice("v5e:4x4", "fsdp=16", {"training.micro_batch": 128}),
+    "gpt2-1.5b": Slice("v5e:4x4", "fsdp=16", {"training.micro_batch": 128}),
+}
+
+# llm.c's log of a 124M with this rate, warm-up and batch; its cosine ends at step 19,560. On FineWeb's validation text.
+LLM_C = "llm.c on FineWeb: KellerJordan/modded-nanogpt, records/2024-10-13_llmc/main.log"
+MILESTONES = {
+    "gpt2-124m": (Milestone(1_000, 4.317, LLM_C), Milestone(5_000, 3.554, LLM_C), Milestone(19_560, 3.272, LLM_C)),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of one of `SIZES`."""
+    reaches = f"below {RELEASED[name]} nats/token on OpenWebText, as OpenAI's released weights have (nanoGPT's README)"
+    if name == "gpt2-124m":
+        reaches += "; nanoGPT's own 124M reaches 2.85 there after 300 billion tokens"
+    data = (
+        "WebText is not public: C4's part like it (tfds:c4/webtextlike) stands in; OpenWebText, FineWeb by --data-dir"
+    )
+    return Recipe(name, gpt2(*SIZES[name]), reaches, data, SLICES[name], MILESTONES.get(name, ()))
+
+
+RECIPES = {name: partial(recipe, name) for name in SIZES}

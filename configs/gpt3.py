@@ -7,6 +7,7 @@ of 5,140 for 40 heads of 128 (5,120 gives 12,853 M, printed 12,850 M).
 
 from functools import partial
 
+from configs.recipe import Recipe, Slice
 from gpt_jax.attention.patterns import Banded, Dense, Pattern, Strided
 from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 
@@ -67,8 +68,31 @@ def gpt3(
     )  # fmt: skip
 
 
-GPT3 = {
-    name + variant: partial(gpt3, *size, attention=attention)
-    for variant, attention in ATTENTION.items()
-    for name, size in SIZES.items()
+SLICES = {
+    "gpt3-125m": Slice("v5e:2x4", "data=8", {"training.micro_batch": 32, "model.scan_layers": True}),
+    "gpt3-350m": Slice("v5e:4x4", "fsdp=16", {"training.micro_batch": 64, "model.remat": "full"}),
+    "gpt3-760m": Slice("v5e:4x4", "fsdp=16", {"training.micro_batch": 64, "model.remat": "full"}),
+    "gpt3-1.3b": Slice("v5e:4x8", "fsdp=32", {"training.micro_batch": 128}),
+    "gpt3-2.7b": Slice("v5e:8x8", "fsdp=64", {"training.micro_batch": 256}),
+    "gpt3-6.7b": Slice("v5e:8x16", "fsdp=64,tensor=2", {"training.micro_batch": 256}),
+    "gpt3-13b": Slice("v5e:16x16", "fsdp=128,tensor=2", {"training.micro_batch": 512}),
+    "gpt3-175b": Slice("v5p:8x8x8", "fsdp=64,tensor=8", {"training.micro_batch": 512}),
 }
+PETAFLOP_DAY = 8.64e19  # FLOP
+
+
+def recipe(name: str, variant: str) -> Recipe:
+    """The recipe of one of `SIZES` in one of the `ATTENTION` variants."""
+    n_layer, d_model, *_ = size = SIZES[name]
+    config = gpt3(*size, attention=ATTENTION[variant])
+    # C = 6 N D, where N counts the blocks' 12 L d^2 parameters, as Kaplan et al. (2020) count.
+    petaflop_days = 6 * 12 * n_layer * d_model**2 * config.training.train_tokens / PETAFLOP_DAY
+    loss = 2.57 * petaflop_days**-0.048
+    reaches = f"about {loss:.2f} nats/token on GPT-3's own mix: L(C) = 2.57 C^-0.048 (GPT-3, Figure 3.1)"
+    if variant == "-strided":
+        reaches += ", for dense attention; strides are expected to cost quality on text (Child et al. 2019)"
+    data = "GPT-3's mix is not public: C4 (tfds:c4) stands in for it; a mixture of sources by weight is data.source"
+    return Recipe(name + variant, config, reaches, data, SLICES[name])
+
+
+RECIPES = {name + variant: partial(recipe, name, variant) for variant in ATTENTION for name in SIZES}
