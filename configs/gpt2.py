@@ -29,7 +29,7 @@ def gpt2(n_layer: int, d_model: int, n_head: int, learning_rate: float) -> RunCo
         model=ModelConfig(
             vocab_size=50257, context_length=1024, n_layer=n_layer, n_head=n_head, d_model=d_model,
             norm="pre", initialization="gpt2", compute_dtype="bfloat16",
-            attention_implementation="kernel",
+            attention_implementation="auto",
             embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
             scan_layers=n_layer > 12, remat="full" if n_layer > 24 else "none",
         ),

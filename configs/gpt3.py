@@ -49,7 +49,7 @@ def gpt3(
     return RunConfig(
         model=ModelConfig(
             vocab_size=50257, context_length=2048, n_layer=n_layer, n_head=n_head, d_model=d_model,
-            norm="pre", attention=attention, attention_implementation="kernel", initialization="gpt2",
+            norm="pre", attention=attention, attention_implementation="auto", initialization="gpt2",
             compute_dtype="bfloat16",
             embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
             scan_layers=n_layer > 12, remat="full" if d_model >= 2048 else "none",

@@ -1,16 +1,16 @@
-"""Attention over patterns: which pairs attend (patterns.py), and how they are computed (implementations.py).
+"""Attention over patterns: which pairs attend (patterns.py, parts.py), and how they are computed (implementations.py).
 
 `attend` is imported on first use, so that patterns alone, which a config holds, do not start JAX.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided, check_pattern
 
 if TYPE_CHECKING:
     from gpt_jax.attention.implementations import attend
 
-__all__ = ["Banded", "Dense", "Fixed", "LogSparse", "Pattern", "Strided", "attend"]
+__all__ = ["Banded", "Dense", "Fixed", "LogSparse", "Pattern", "Strided", "attend", "check_pattern"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.attention import prefix as prefix_attention
-from gpt_jax.attention.partial_softmax import Dropout, Partial, fold, rectangle, round_up, rows
+from gpt_jax.attention.softmax import Dropout, Partial, fold, rectangle, round_up, rows
 
 # Weights (query-key pairs) of one sequence and one head, up to which all are computed at once. More are computed a
 # group of blocks at a time, and again in the backward pass.
@@ -23,7 +25,7 @@ def band(q: jax.Array, k: jax.Array, v: jax.Array, width: int, drop: Dropout | N
     length = q.shape[-2]
     if width >= length:
         return prefix_attention.prefix(q, k, v, np.arange(length) + 1, drop)
-    block, before, size, groups = _shape(length, width)
+    block, before, size, groups = _shape(length, width, math.prod(q.shape[2:-2]))
     span = (before + 1) * block  # keys that one block of queries meets
 
     def grouped(x):
@@ -55,19 +57,22 @@ def band(q: jax.Array, k: jax.Array, v: jax.Array, width: int, drop: Dropout | N
     return part.map(lambda x: x.reshape(*q.shape[:-4], -1, x.shape[-1])[..., :length, :])
 
 
-def _shape(length: int, width: int) -> tuple[int, int, int, int]:
+def _shape(length: int, width: int, copies: int) -> tuple[int, int, int, int]:
     """Positions in a block, blocks of keys before a query's own, blocks in a group, groups."""
     block = min(max(32, round_up(width // 2, 16)), length)
     before = max(1, -(-(width - 1) // block))
     blocks = -(-length // block)
-    groups = -(-blocks * block * (before + 1) * block // AT_ONCE)
+    groups = -(-copies * blocks * block * (before + 1) * block // AT_ONCE)
     size = max(before, -(-blocks // groups))
     return block, before, size, -(-blocks // size)
 
 
-def computed(length: int, width: int) -> int:
-    """How many weights `band` forms: those of every rectangle, the disallowed ones among them too."""
+def computed(length: int, width: int, copies: int = 1) -> int:
+    """How many weights `band` forms: those of every rectangle, the disallowed ones among them too.
+
+    `copies` of the band are computed side by side in each head (rows or columns of time).
+    """
     if width >= length:
-        return prefix_attention.computed(np.arange(length) + 1)
-    block, before, size, groups = _shape(length, width)
-    return groups * size * block * (before + 1) * block
+        return prefix_attention.computed(np.arange(length) + 1, copies)
+    block, before, size, groups = _shape(length, width, copies)
+    return copies * groups * size * block * (before + 1) * block

@@ -1,23 +1,27 @@
-"""The patterns of patterns.py at a cost that follows the number of pairs, in plain jnp.
+"""A pattern's parts under one softmax, in plain jnp, at a cost that follows the number of pairs.
 
-Each function says how its pattern is cut into parts (`prefix`, `band`, `distances`) under one softmax. What each
-costs, in theory and measured, is in docs/SPARSE_ATTENTION.md.
+`Prefix`, `Band` and `Distances` each have a computation in a module of its own; `Rows` and `Columns` fold time, so that
+the part inside them meets many short sequences. What each costs, in theory and measured, is in
+docs/SPARSE_ATTENTION.md.
 
-Axes: B batch, T time, H heads, D head width. Inside, arrays are `(B, H, T, D)`, so that the matrix products are
-over the two last axes.
+Axes: B batch, T time, H heads, D head width. Inside, arrays are `(B, H, ..., T, D)`, so that the matrix products are
+over the two last axes; the axes `...` count rows or columns.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import assert_never
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from gpt_jax.attention.band import band
+from gpt_jax.attention import band as band_attention
+from gpt_jax.attention import prefix as prefix_attention
 from gpt_jax.attention.distances import distances
-from gpt_jax.attention.partial_softmax import Dropout, Partial, flat, fold, rows
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
-from gpt_jax.attention.prefix import prefix
+from gpt_jax.attention.parts import Band, Columns, Distances, Part, Prefix, Rows
+from gpt_jax.attention.patterns import Pattern
+from gpt_jax.attention.softmax import Dropout, Partial, flat, fold, rows
 
 
 def block_attention(
@@ -33,65 +37,66 @@ def block_attention(
 
     Returns `(B, T, H, D)` in the dtype of `q_BTHD`; logits and softmax are float32. Attention probabilities are
     dropped with `dropout_rate` when a key is given. Any length works. Batch and heads are never merged with other
-    axes, so arrays that are sharded over them stay so.
+    axes, so arrays that are sharded over them stay so. `pattern` must have parts.
     """
     drop = Dropout(dropout_rate, dropout_key) if dropout_rate > 0 and dropout_key is not None else None
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BTHD, k_BTHD, v_BTHD))
-    match pattern:
-        case Dense():
-            part = _dense(q, k, v, drop)
-        case Banded(window=window):
-            part = band(q, k, v, window, drop)
-        case Strided(stride=stride):
-            part = _strided(q, k, v, stride, drop)
-        case Fixed(block=block, summary=summary):
-            part = _fixed(q, k, v, block, summary, drop)
-        case LogSparse(window=window):
-            part = _log_sparse(q, k, v, window, drop)
+    length = q.shape[-2]
+    parts = pattern.parts(length)
+    assert parts is not None, f"{pattern} has no parts: masked_attention computes it"
+    done = [
+        compute(part, q, k, v, fold(drop, number) if len(parts) > 1 else drop)
+        for number, part in enumerate(parts)
+        if part.pairs(length) > 0
+    ]
+    return jnp.swapaxes(functools.reduce(Partial.merge, done).output(), 1, 2).astype(q_BTHD.dtype)
+
+
+def compute(part: Part, q: jax.Array, k: jax.Array, v: jax.Array, drop: Dropout | None) -> Partial:
+    """Attention over the pairs of `part`, which holds at least one; arrays `(B, H, ..., T, D)`."""
+    length = q.shape[-2]
+    match part:
+        case Prefix(visible, last, every):
+            if every > 1:  # the keys that count: the last ones of every row
+                k, v = (rows(x, -(-length // every), every)[..., -last:, :] for x in (k, v))
+                k, v = (x.reshape(*x.shape[:-3], -1, x.shape[-1]) for x in (k, v))
+            return prefix_attention.prefix(q, k, v, visible[:length], drop)
+        case Band(width):
+            return band_attention.band(q, k, v, width, drop)
+        case Distances(back):
+            return distances(q, k, v, tuple(d for d in back if d < length), drop)
+        case Rows(width, inner):
+            if length <= width:
+                return compute(inner, q, k, v, drop)
+            q, k, v = (rows(x, -(-length // width), width) for x in (q, k, v))
+            return compute(inner, q, k, v, drop).map(lambda x: flat(x, length))
+        case Columns(width, inner):
+            count = -(-length // width)
+            q, k, v = (jnp.swapaxes(rows(x, count, width), -2, -3) for x in (q, k, v))  # (..., width, count, D)
+            return compute(inner, q, k, v, drop).map(lambda x: flat(jnp.swapaxes(x, -2, -3), length))
         case _:
-            raise TypeError(f"no block computation for {pattern!r}")
-    return jnp.swapaxes(part.output(), 1, 2).astype(q_BTHD.dtype)
+            assert_never(part)
 
 
-def _dense(q, k, v, drop: Dropout | None) -> Partial:
-    return prefix(q, k, v, np.arange(q.shape[-2]) + 1, drop)
+def computed_pairs(part: Part, length: int, copies: int = 1) -> int:
+    """How many weights `compute` forms: the pairs of `part`, and what its rectangles hold beside them.
 
-
-def _strided(q, k, v, stride: int, drop: Dropout | None) -> Partial:
-    """Distances 0 .. stride in a band; 2 stride, 3 stride, ... in columns.
-
-    A column holds the positions of one residue modulo the stride, so its queries attend in it at every distance.
-    Distances 0 and stride are in both of the pattern's sets, and are counted once: by the band.
+    `copies` of the part are computed side by side in each head: the rows or columns around it.
     """
-    length = q.shape[-2]
-    near = band(q, k, v, stride + 1, fold(drop, 0))
-    if length <= 2 * stride:
-        return near
-    count = -(-length // stride)
-
-    def columns(x):  # (B, H, T, D) -> (B, H, stride, count, D)
-        return jnp.swapaxes(rows(x, count, stride), -2, -3)
-
-    far = prefix(columns(q), columns(k), columns(v), np.maximum(np.arange(count) - 1, 0), fold(drop, 1))
-    return near.merge(far.map(lambda x: flat(jnp.swapaxes(x, -2, -3), length)))
-
-
-def _fixed(q, k, v, block: int, summary: int, drop: Dropout | None) -> Partial:
-    """Its own block, and the `summary` last keys of every block before."""
-    length = q.shape[-2]
-    if length <= block:
-        return _dense(q, k, v, drop)
-    count = -(-length // block)
-    q_rows, k_rows, v_rows = (rows(x, count, block) for x in (q, k, v))  # (B, H, count, block, D)
-    own = prefix(q_rows, k_rows, v_rows, np.arange(block) + 1, fold(drop, 0))
-    k_last, v_last = (x[..., -summary:, :].reshape(*x.shape[:-3], -1, x.shape[-1]) for x in (k_rows, v_rows))
-    before = prefix(q, k_last, v_last, np.arange(length) // block * summary, fold(drop, 1))
-    return own.map(lambda x: flat(x, length)).merge(before)
-
-
-def _log_sparse(q, k, v, window: int, drop: Dropout | None) -> Partial:
-    """The window in a band, and the powers of two that it does not hold, one by one."""
-    length = q.shape[-2]
-    near = band(q, k, v, window, fold(drop, 0))
-    back = tuple(2**p for p in range(length.bit_length()) if window <= 2**p < length)
-    return near.merge(distances(q, k, v, back, fold(drop, 1))) if back else near
+    if part.pairs(length) == 0:
+        return 0
+    match part:
+        case Prefix(visible):
+            return prefix_attention.computed(visible[:length], copies)
+        case Band(width):
+            return band_attention.computed(length, width, copies)
+        case Distances(back):
+            return copies * length * sum(d < length for d in back)
+        case Rows(width, inner):
+            if length <= width:
+                return computed_pairs(inner, length, copies)
+            return computed_pairs(inner, width, copies * -(-length // width))
+        case Columns(width, inner):
+            return computed_pairs(inner, -(-length // width), copies * width)
+        case _:
+            assert_never(part)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.attention.partial_softmax import FORBIDDEN, Dropout, Partial, pad
+from gpt_jax.attention.softmax import FORBIDDEN, Dropout, Partial, pad
 
 
 def distances(q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], drop: Dropout | None) -> Partial:

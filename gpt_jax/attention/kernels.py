@@ -1,42 +1,71 @@
-"""Fused attention kernels as an option: splash attention on TPU, cuDNN on CUDA. Plain jnp is always there.
+"""Fused attention kernels: splash attention on TPU, cuDNN on CUDA.
 
-`choose` is the one place that decides, from plain values; `kernel_attention` runs what it chose. Both kernels skip
-what lies outside a causal band, whole blocks at a time, so they serve `Dense` and `Banded`. The other patterns hold
-positions that no block-sparse kernel can skip (docs/SPARSE_ATTENTION.md), and stay with block_attention.py.
+`choose` is the one place that decides, from plain values, and says why where no kernel applies; `kernel_attention` runs
+what it chose. Both kernels skip what lies outside a causal band, whole tiles at a time. So they serve a pattern whose
+only part is a causal prefix or a band. Other patterns hold pairs that no block-sparse kernel can skip
+(docs/SPARSE_ATTENTION.md), and stay with block.py.
 
 A kernel is opaque to the partitioner: over a mesh, `attend` calls it on each device's part of batch and heads.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gpt_jax.attention.block import block_attention
-from gpt_jax.attention.patterns import Banded, Dense, Pattern
+from gpt_jax.attention.parts import Band, Prefix
+from gpt_jax.attention.patterns import Pattern
 
-Kernel = Literal["jnp", "splash", "cudnn"]
+Kernel = Literal["splash", "cudnn"]
+
+
+class Choice(NamedTuple):
+    """The kernel that applies, or None and the reason why none does."""
+
+    kernel: Kernel | None
+    reason: str = ""
 
 
 def choose(
     pattern: Pattern, platform: str, dtype: jax.typing.DTypeLike, head_width: int, length: int, dropout: float
-) -> Kernel:
-    """The fastest computation that is exact for these values; "jnp" where no kernel applies.
+) -> Choice:
+    """The fused kernel that is exact for these values.
 
-    `platform` is JAX's name ("cpu", "gpu" or "cuda", "tpu"). Neither kernel drops attention probabilities as we do,
-    so `dropout` > 0 means "jnp". cuDNN takes 16-bit floats and head widths up to 128 in steps of 8. Splash works in
-    tiles of 128 positions and 64-wide or wider heads; below 512 positions the plain computation is one small product.
+    `platform` is JAX's name ("cpu", "gpu" or "cuda", "tpu"). Neither kernel drops attention probabilities as we do.
+    cuDNN takes 16-bit floats and head widths up to 128 in steps of 8. Splash works in tiles of 128 positions and
+    64-wide or wider heads; below 512 positions the plain computation is one small product.
     """
-    if not isinstance(pattern, (Dense, Banded)) or dropout > 0:
-        return "jnp"
-    if platform == "tpu" and head_width % 64 == 0 and length >= 512:
-        return "splash"
     half = jnp.dtype(dtype) in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
-    if platform in ("gpu", "cuda") and half and head_width % 8 == 0 and head_width <= 128:
-        return "cudnn"
-    return "jnp"
+    if platform not in ("tpu", "gpu", "cuda"):
+        return Choice(None, f"there is no kernel for the platform {platform!r}, only for TPU and CUDA")
+    if dropout > 0:
+        return Choice(None, f"no kernel drops attention probabilities (attention_dropout {dropout:g})")
+    if window(pattern, length) is None:
+        return Choice(None, "kernels serve a causal prefix or a band alone")
+    if platform == "tpu":
+        if head_width % 64 != 0:
+            return Choice(None, f"splash takes heads whose width is a multiple of 64, not {head_width}")
+        if length < 512:
+            return Choice(None, f"splash serves 512 positions and more, not {length}")
+        return Choice("splash")
+    if not half:
+        return Choice(None, f"cuDNN takes bfloat16 and float16, not {jnp.dtype(dtype).name}")
+    if head_width % 8 != 0 or head_width > 128:
+        return Choice(None, f"cuDNN takes heads whose width is a multiple of 8 up to 128, not {head_width}")
+    return Choice("cudnn")
+
+
+def window(pattern: Pattern, length: int) -> int | None:
+    """How many of the newest keys each query attends, if that is all of `pattern`: `length` if it is dense."""
+    match pattern.parts(length):
+        case (Band(width),):
+            return min(width, length)
+        case (Prefix(visible, every=1),) if np.array_equal(visible[:length], np.arange(length) + 1):
+            return length
+    return None
 
 
 def kernel_attention(
@@ -52,17 +81,18 @@ def kernel_attention(
 
     With `interpret`, splash runs as ordinary JAX on any platform, slowly: for tests.
     """
+    length = q_BTHD.shape[1]
+    width = window(pattern, length)
+    assert width is not None, f"{pattern} is no prefix or band: see choose"
     if kernel == "splash":
-        return _splash(q_BTHD, k_BTHD, v_BTHD, pattern, interpret)
-    if kernel == "cudnn":
-        window = (pattern.window - 1, 0) if isinstance(pattern, Banded) else None
-        return jax.nn.dot_product_attention(
-            q_BTHD, k_BTHD, v_BTHD, is_causal=True, local_window_size=window, implementation="cudnn"
-        )
-    return block_attention(q_BTHD, k_BTHD, v_BTHD, pattern)
+        return _splash(q_BTHD, k_BTHD, v_BTHD, width, interpret)
+    local = (width - 1, 0) if width < length else None
+    return jax.nn.dot_product_attention(
+        q_BTHD, k_BTHD, v_BTHD, is_causal=True, local_window_size=local, implementation="cudnn"
+    )
 
 
-def _splash(q_BTHD, k_BTHD, v_BTHD, pattern: Pattern, interpret: bool) -> jax.Array:
+def _splash(q_BTHD, k_BTHD, v_BTHD, window: int, interpret: bool) -> jax.Array:
     """Splash attention over a causal or local mask; the length is padded to whole tiles, after every real query."""
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
@@ -70,8 +100,8 @@ def _splash(q_BTHD, k_BTHD, v_BTHD, pattern: Pattern, interpret: bool) -> jax.Ar
     length, heads, width = q_BTHD.shape[1:]
     tile = 512 if length >= 512 else 128
     padded = -(-length // tile) * tile
-    if isinstance(pattern, Banded):
-        mask = masks.LocalMask((padded, padded), window_size=(pattern.window - 1, 0), offset=0)
+    if window < length:
+        mask = masks.LocalMask((padded, padded), window_size=(window - 1, 0), offset=0)
     else:
         mask = masks.CausalMask((padded, padded))
     sizes = kernels.BlockSizes(

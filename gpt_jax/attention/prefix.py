@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.attention.partial_softmax import FORBIDDEN, Dropout, Partial, flat, fold, rectangle, round_up, rows
+from gpt_jax.attention.softmax import FORBIDDEN, Dropout, Partial, flat, fold, rectangle, round_up, rows
 
 # Weights (query-key pairs) of one sequence and one head, up to which all are kept for the backward pass.
 STORED = 2**20
@@ -88,7 +88,7 @@ def tiled(q: jax.Array, k: jax.Array, v: jax.Array, visible: np.ndarray, block: 
 def query_block(visible: np.ndarray, copies: int) -> tuple[int, bool]:
     """The queries in a block, and whether the prefix is long: computed tile by tile, and again in the backward pass.
 
-    `copies` of the prefix are computed side by side in each head (the columns of `Strided`).
+    `copies` of the prefix are computed side by side in each head (rows or columns of time).
     """
     length = len(visible)
     block = round_up(4 * math.isqrt(length), 16)

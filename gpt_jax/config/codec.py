@@ -20,7 +20,7 @@ def to_dict(config: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             out[f.name] = to_dict(value)
         elif f.name == "attention":
-            out[f.name] = ", ".join(map(repr, value))
+            out[f.name] = ", ".join(map(str, value))
         else:
             out[f.name] = value
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpt_jax.attention.patterns import Dense, Pattern
+from gpt_jax.attention.patterns import Dense, Pattern, check_pattern
 from gpt_jax.config.checks import check_sizes, check_values, require
 
 # Far above any model that was ever trained: GPT-3 has 96 layers of width 12,288, and 50,257 entries.
@@ -18,6 +18,8 @@ MOST = {
     "d_head": 1_000_000,
     "d_ff": 10_000_000,
 }
+
+CHECKED = 128  # tokens over which a config compares its patterns' parts with what they allow, pair by pair
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class ModelConfig:
     norm: Literal["post", "pre"] = "pre"
     layer_norm_epsilon: float = 1e-5
     attention: tuple[Pattern, ...] = (Dense(),)
-    # "block": at the cost of the pairs. "mask": the definition, at dense cost. "kernel": splash or cuDNN where they
-    # apply (model/kernels.py), else "block".
-    attention_implementation: Literal["block", "mask", "kernel"] = "block"
+    # "block": at the cost of the pairs. "mask": the definition, at dense cost. "kernel": splash on TPU or cuDNN on CUDA
+    # (attention/kernels.py), an error where neither applies. "auto": a kernel where one applies, else "block".
+    attention_implementation: Literal["auto", "block", "mask", "kernel"] = "block"
     tie_embeddings: bool = True
     embedding_dropout: float = 0.1
     # GPT-1's released code drops entries of the embedding *matrix*, input and output alike; others, activations.
@@ -85,6 +87,8 @@ class ModelConfig:
             len(patterns) > 0 and all(isinstance(p, Pattern) for p in patterns),
             "model.attention", self.attention, "one or more patterns, such as Dense(), Banded(window=256)",
         )  # fmt: skip
+        for pattern in patterns:
+            check_pattern(pattern, min(self.context_length, CHECKED))
         require(
             not self.scan_layers or self.n_layer % self.attention_period == 0,
             "model.scan_layers", True, f"n_layer = {self.n_layer} must be a multiple of {self.attention_period}, "

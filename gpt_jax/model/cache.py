@@ -2,9 +2,9 @@
 
 Axes: B batch, T new tokens, S slots, P slots read, H heads, D head width.
 
-Position `p` lives in slot `p mod slots`. A banded layer has `window` slots, a ring; every other pattern keeps
-the whole context. One new token then reads only the positions its pattern names: `k + n/k` for `Strided`,
-`window + log2 n` for `LogSparse`.
+Position `p` lives in slot `p mod slots`. Both follow from the pattern's parts. Where no part reaches past the newest r
+tokens, as in a band of r, a layer keeps r slots, a ring; else it keeps the whole context. And one new token reads only
+the positions that the parts name. A pattern without parts keeps and reads everything.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from gpt_jax.attention.patterns import Banded, Fixed, LogSparse, Pattern, Strided
+from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
 
 
 @flax.struct.dataclass
 class LayerCache:
-    """One layer's keys and values. `fresh` (static) says that nothing has been written yet."""
+    """One layer's keys and values, of up to `length` tokens. `fresh` says that nothing has been written yet."""
 
     k_BSHD: jax.Array
     v_BSHD: jax.Array
+    length: int = flax.struct.field(pytree_node=False)
     fresh: bool = flax.struct.field(pytree_node=False, default=True)
 
     @property
@@ -40,7 +41,7 @@ class LayerCache:
         def put(old_BSHD, new_BTHD):
             return old_BSHD.at[rows_B1, slots_BT].set(new_BTHD.astype(old_BSHD.dtype), mode="drop")
 
-        return LayerCache(put(self.k_BSHD, k_BTHD), put(self.v_BSHD, v_BTHD), fresh=False)
+        return LayerCache(put(self.k_BSHD, k_BTHD), put(self.v_BSHD, v_BTHD), self.length, fresh=False)
 
     def extend(self, k_BTHD: jax.Array, v_BTHD: jax.Array, positions_BT: jax.Array, pattern: Pattern):
         """Stores T new tokens; returns the new cache, and the keys, values and key positions they may attend.
@@ -55,11 +56,11 @@ class LayerCache:
             v_BSHD = jnp.concatenate([self.v_BSHD, v_BTHD.astype(self.v_BSHD.dtype)], axis=1)
             return written, k_BSHD, v_BSHD, jnp.concatenate([stored_BS, positions_BT], axis=1)
         position_B = positions_BT[:, 0]
-        reads_BP = read_positions(pattern, position_B, self.slots)
-        if reads_BP is None:
+        reads_BP = read_positions(pattern, position_B, self.length)
+        if reads_BP is None or reads_BP.shape[1] >= self.slots:
             return written, written.k_BSHD, written.v_BSHD, written.stored_positions(position_B + 1)
         rows_B1 = jnp.arange(position_B.shape[0])[:, None]
-        slots_BP = jnp.maximum(reads_BP, 0)
+        slots_BP = reads_BP % self.slots
         return written, written.k_BSHD[rows_B1, slots_BP], written.v_BSHD[rows_B1, slots_BP], reads_BP
 
     def stored_positions(self, length_B: jax.Array) -> jax.Array:
@@ -71,24 +72,16 @@ class LayerCache:
 def read_positions(pattern: Pattern, i_B: jax.Array, length: int) -> jax.Array | None:
     """The positions that a token at `i` reads, each once: int32 `(B, P)`, negative where there is none.
 
-    None means all slots (`Dense`, and the ring of `Banded`).
+    None means every position: the pattern has no parts.
     """
-    i_B1 = i_B[:, None]
-    if isinstance(pattern, Strided):
-        k = pattern.stride
-        distances = [*range(k + 1), *range(2 * k, length, k)]
-        return i_B1 - jnp.array([d for d in distances if d < length])
-    if isinstance(pattern, LogSparse):
-        w = pattern.window
-        distances = [*range(w), *(2**m for m in range(length.bit_length()) if 2**m >= w)]
-        return i_B1 - jnp.array([d for d in distances if d < length])
-    if isinstance(pattern, Fixed):
-        block, own_B1 = pattern.block, i_B1 // pattern.block
-        summary = jnp.array([j for j in range(length) if j % block >= block - pattern.summary], jnp.int32)
-        elsewhere_BP = jnp.where(summary[None] // block == own_B1, -1, summary[None])
-        mine_BP = own_B1 * block + jnp.arange(min(block, length))
-        return jnp.concatenate([jnp.where(mine_BP <= i_B1, mine_BP, -1), elsewhere_BP], axis=1)
-    return None
+    parts = pattern.parts(length)
+    return None if parts is None else jnp.concatenate([part.keys(i_B, length) for part in parts], axis=1)
+
+
+def slots(pattern: Pattern, length: int) -> int:
+    """How many positions a cache keeps for `pattern`, at most `length`: the newest ones that a token may read."""
+    parts = pattern.parts(length)
+    return length if parts is None else min(length, max(part.reach(length) for part in parts))
 
 
 @flax.struct.dataclass
@@ -109,11 +102,10 @@ def init_cache(config: ModelConfig, batch_size: int, length: int | None = None) 
     dtype = jnp.dtype(config.compute_dtype)
 
     def layer(pattern: Pattern) -> LayerCache:
-        slots = min(pattern.window, length) if isinstance(pattern, Banded) else length
-        shape = (batch_size, slots, config.n_head, config.head_width)
+        shape = (batch_size, slots(pattern, length), config.n_head, config.head_width)
         if config.scan_layers:
             shape = (config.n_layer // config.attention_period, *shape)
-        return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+        return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), length)
 
     count = config.attention_period if config.scan_layers else config.n_layer
     return Cache(jnp.zeros(batch_size, jnp.int32), tuple(layer(config.pattern(n)) for n in range(count)))

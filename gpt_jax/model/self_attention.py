@@ -9,13 +9,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gpt_jax.attention.implementations import attend, masked_attention
+from gpt_jax.attention.implementations import attend
 from gpt_jax.attention.kernels import choose
+from gpt_jax.attention.masked import masked_attention
 from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
+from gpt_jax.errors import InputError
 from gpt_jax.model.cache import LayerCache
 from gpt_jax.model.linear import Linear
-from gpt_jax.sharding import PARAMETERS
+from gpt_jax.sharding import PARAMETERS, platform
 
 
 class SelfAttention(nn.Module):
@@ -39,8 +41,15 @@ class SelfAttention(nn.Module):
         q_BTHD, k_BTHD, v_BTHD = jnp.moveaxis(qkv_BT3HD, 2, 0)
         if cache is None or cache.fresh:
             dropping = c.attention_dropout > 0 and not deterministic
+            implementation = c.attention_implementation
+            if implementation == "kernel":
+                # The kernel must serve whole contexts. Prompts, and the few tokens that parameters are made with, may
+                # be shorter than any kernel takes.
+                if cache is None and x_BTM.shape[1] == c.context_length:
+                    kernel_of(c, self.pattern, platform(), c.attention_dropout if dropping else 0.0)
+                implementation = "auto"
             out_BTHD = attend(
-                q_BTHD, k_BTHD, v_BTHD, self.pattern, c.attention_implementation,
+                q_BTHD, k_BTHD, v_BTHD, self.pattern, implementation,
                 dropout_rate=c.attention_dropout, dropout_key=self.make_rng("dropout") if dropping else None,
             )  # fmt: skip
             if cache is not None:
@@ -56,14 +65,35 @@ class SelfAttention(nn.Module):
         return project(out_BTHD), cache
 
 
+def kernel_of(model: ModelConfig, pattern: Pattern, platform: str, dropout: float) -> str | None:
+    """The fused kernel that computes `pattern` over a context of `model` there; None where none applies.
+
+    Raises `InputError` where none applies and the config demands one.
+    """
+    kernel, reason = choose(pattern, platform, model.compute_dtype, model.head_width, model.context_length, dropout)
+    if kernel is None and model.attention_implementation == "kernel":
+        raise InputError(
+            f"model.attention_implementation: 'kernel' is not allowed for {pattern}: {reason}; 'auto' takes a kernel "
+            "where one applies"
+        )
+    return kernel
+
+
 def attention_computed_by(model: ModelConfig, platform: str) -> str:
-    """What computes each pattern of `model` there, in words: "Dense() by splash, Banded(window=256) by splash"."""
+    """What computes each pattern of `model` in training there: "Dense() by splash, Banded(window=256) by splash".
+
+    Raises `InputError` where the config demands a kernel and none applies.
+    """
+    if model.architecture != "transformer":
+        return "none"
 
     def name(pattern: Pattern) -> str:
-        if model.attention_implementation != "kernel":
-            return model.attention_implementation
-        dtype, width, length = model.compute_dtype, model.head_width, model.context_length
-        kernel = choose(pattern, platform, dtype, width, length, model.attention_dropout)
-        return "block" if kernel == "jnp" else kernel
+        if model.attention_implementation in ("auto", "kernel"):
+            kernel = kernel_of(model, pattern, platform, model.attention_dropout)
+            if kernel is not None:
+                return kernel
+        if model.attention_implementation == "mask":
+            return "mask"
+        return "block" if pattern.parts(model.context_length) is not None else "mask, at dense cost"
 
-    return ", ".join(dict.fromkeys(f"{pattern!r} by {name(pattern)}" for pattern in model.attention))
+    return ", ".join(dict.fromkeys(f"{pattern} by {name(pattern)}" for pattern in model.attention))

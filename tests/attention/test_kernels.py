@@ -1,5 +1,6 @@
 """The optional kernels give what block attention gives, are chosen only where they apply, and compile for TPU."""
 
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -13,34 +14,51 @@ import numpy as np
 import pytest
 
 from gpt_jax.attention.block import block_attention
-from gpt_jax.attention.kernels import choose, kernel_attention
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.attention.kernels import choose, kernel_attention, window
+from gpt_jax.attention.parts import Band
+from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 
 KERNEL_PATTERNS = [Dense(), Banded(100)]
 
 
 @pytest.mark.parametrize(
-    "pattern, platform, dtype, head_width, length, dropout, kernel",
+    "pattern, platform, dtype, head_width, length, dropout, answer",
     [
-        (Dense(), "cpu", "bfloat16", 64, 1024, 0.0, "jnp"),
+        (Dense(), "cpu", "bfloat16", 64, 1024, 0.0, "platform"),
         (Dense(), "tpu", "bfloat16", 64, 1024, 0.0, "splash"),
         (Banded(256), "tpu", "float32", 128, 2048, 0.0, "splash"),
-        (Banded(256), "tpu", "float32", 128, 256, 0.0, "jnp"),
-        (Banded(256), "tpu", "float32", 80, 2048, 0.0, "jnp"),
-        (Dense(), "tpu", "bfloat16", 64, 1024, 0.1, "jnp"),
+        (Banded(256), "tpu", "float32", 128, 256, 0.0, "512 positions"),
+        (Banded(256), "tpu", "float32", 80, 2048, 0.0, "multiple of 64"),
+        (Dense(), "tpu", "bfloat16", 64, 1024, 0.1, "drops attention"),
         (Dense(), "gpu", "bfloat16", 64, 1024, 0.0, "cudnn"),
         (Banded(256), "cuda", "float16", 128, 1024, 0.0, "cudnn"),
-        (Banded(256), "cuda", "float32", 128, 1024, 0.0, "jnp"),
-        (Dense(), "cuda", "bfloat16", 60, 1024, 0.0, "jnp"),
-        (Dense(), "cuda", "bfloat16", 192, 1024, 0.0, "jnp"),
-        (Dense(), "cuda", "bfloat16", 64, 1024, 0.1, "jnp"),
-        (Strided(64), "tpu", "bfloat16", 64, 4096, 0.0, "jnp"),
-        (Fixed(64, 8), "cuda", "bfloat16", 64, 4096, 0.0, "jnp"),
-        (LogSparse(64), "tpu", "bfloat16", 64, 4096, 0.0, "jnp"),
+        (Banded(256), "cuda", "float32", 128, 1024, 0.0, "bfloat16 and float16"),
+        (Dense(), "cuda", "bfloat16", 60, 1024, 0.0, "multiple of 8"),
+        (Dense(), "cuda", "bfloat16", 192, 1024, 0.0, "up to 128"),
+        (Dense(), "cuda", "bfloat16", 64, 1024, 0.1, "drops attention"),
+        (Strided(64), "tpu", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
+        (Fixed(64, 8), "cuda", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
+        (LogSparse(64), "tpu", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
     ],
 )
-def test_a_kernel_is_chosen_only_where_it_applies(pattern, platform, dtype, head_width, length, dropout, kernel):
-    assert choose(pattern, platform, dtype, head_width, length, dropout) == kernel
+def test_a_kernel_is_chosen_only_where_it_applies(pattern, platform, dtype, head_width, length, dropout, answer):
+    kernel, reason = choose(pattern, platform, dtype, head_width, length, dropout)
+    assert answer in reason if kernel is None else answer == kernel
+
+
+def test_a_pattern_from_outside_is_served_by_its_parts():
+    @dataclasses.dataclass(frozen=True)
+    class Newest(Pattern):
+        width: int
+
+        def allows(self, i, j):
+            return (j <= i) & (i - j < self.width)
+
+        def parts(self, length):
+            return (Band(self.width),)
+
+    assert choose(Newest(100), "tpu", "bfloat16", 64, 1024, 0.0).kernel == "splash"
+    assert window(Newest(100), 1024) == 100 and window(Newest(2000), 1024) == 1024
 
 
 @pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)

@@ -1,13 +1,27 @@
 """The patterns, against the definitions of the papers written out pair by pair."""
 
+import dataclasses
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided, parse_patterns
+from gpt_jax.attention.parts import Band, Columns, causal
+from gpt_jax.attention.patterns import (
+    Banded,
+    Dense,
+    Fixed,
+    LogSparse,
+    Pattern,
+    Strided,
+    check_pattern,
+    parse_patterns,
+)
+from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 
 DEFINITIONS = {
@@ -57,9 +71,9 @@ def test_patterns_are_read_from_text(text):
     assert parse_patterns(text) == (Dense(), Banded(256))
 
 
-def test_what_repr_writes_is_read_back():
+def test_what_str_writes_is_read_back():
     patterns = tuple(DEFINITIONS)
-    assert parse_patterns(", ".join(map(repr, patterns))) == patterns
+    assert parse_patterns(", ".join(map(str, patterns))) == patterns
 
 
 @pytest.mark.parametrize(
@@ -75,3 +89,80 @@ def test_wrong_patterns_are_named_in_one_line(text):
 def test_log_sparse_rows_grow_like_the_logarithm():
     for length in (64, 256, 1024):
         assert LogSparse(1).mask(length)[-1].sum() == 1 + math.log2(length)
+
+
+widths = st.integers(1, 70)
+any_pattern = st.one_of(
+    st.just(Dense()),
+    st.builds(Banded, widths),
+    st.builds(Strided, widths),
+    widths.flatmap(lambda block: st.builds(Fixed, st.just(block), st.integers(1, block))),
+    st.builds(LogSparse, widths),
+)
+
+
+@given(any_pattern, st.integers(1, 140))
+def test_parts_hold_each_allowed_pair_once(pattern, length):
+    check_pattern(pattern, length)
+
+
+@given(any_pattern, st.integers(1, 140))
+def test_no_key_is_farther_back_than_the_parts_reach(pattern, length):
+    queries, keys = np.nonzero(pattern.mask(length))
+    assert (queries - keys).max() < max(part.reach(length) for part in pattern.parts(length))
+
+
+@dataclasses.dataclass(frozen=True)
+class Lying(Strided):
+    """The strided pattern with other parts, as a test says."""
+
+    def parts(self, length):
+        return LIES[self.stride]
+
+
+LIES = {
+    3: (Band(3), Columns(3, causal(20, skip=2))),  # distance 3 is missing
+    4: (Band(5), Columns(4, causal(20, skip=1))),  # distance 4 is held twice
+    5: (Band(7), Columns(5, causal(20, skip=2))),  # distance 6 is not allowed
+}
+
+
+@pytest.mark.parametrize(("stride", "said"), [(3, "lacks query 3, key 0"), (4, "twice query 4"), (5, "holds query 6")])
+def test_parts_that_lie_are_caught(stride, said):
+    with pytest.raises(InputError, match=said):
+        check_pattern(Lying(stride), 20)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seer(Pattern):
+    def allows(self, i, j):
+        return i - j < 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Selfless(Pattern):
+    def allows(self, i, j):
+        return j < i
+
+
+@pytest.mark.parametrize(("pattern", "said"), [(Seer(), "the future"), (Selfless(), "attend itself")])
+def test_a_config_refuses_a_pattern_that_is_not_causal(pattern, said):
+    with pytest.raises(InputError, match=said):
+        ModelConfig(attention=(pattern,))
+
+
+def test_two_patterns_of_one_name_are_refused_and_one_may_be_defined_again():
+    def define(name, qualname):
+        return type(name, (Pattern,), {"__module__": __name__, "__qualname__": qualname})
+
+    define("Again", "Again")
+    again = define("Again", "Again")
+    assert parse_patterns("Again()") == (again(),)
+    with pytest.raises(InputError, match="'Again'") as error:
+        define("Again", "Other.Again")
+    assert "\n" not in str(error.value)
+
+
+def test_patterns_do_not_start_jax():
+    program = "import sys, gpt_jax.attention.patterns; print('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"

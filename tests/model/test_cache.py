@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt_jax import GPT, ModelConfig
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.attention import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.model.cache import init_cache, read_positions
 
 PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
@@ -49,16 +49,18 @@ def test_cached_logits_equal_uncached_ones(pattern, scan_layers):
         assert np.isfinite(np.asarray(logits)).all()
 
 
-def test_a_banded_layer_keeps_its_window_only():
-    cache = init_cache(dataclasses.replace(TINY, attention=(Banded(4), Dense())), 1)
-    assert [layer.slots for layer in cache.layers] == [4, 24]
+def test_a_layer_keeps_the_newest_tokens_that_its_parts_reach():
+    """A band of 4; everything; the window of 2 and the powers of two below 24; blocks and all that came before."""
+    patterns = (Banded(4), Dense(), LogSparse(2), Fixed(4, 1))
+    cache = init_cache(dataclasses.replace(TINY, attention=patterns, n_layer=4), 1)
+    assert [layer.slots for layer in cache.layers] == [4, 24, 17, 24]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "reads"), [(Strided(8), 8 + 64 // 8 - 1), (LogSparse(4), 4 + 4), (Fixed(8, 2), 8 + 2 * 8)], ids=repr
+    ("pattern", "reads"), [(Strided(8), 8 + 64 // 8 - 1), (LogSparse(4), 4 + 4), (Fixed(8, 2), 8 + 2 * 7)], ids=repr
 )
 def test_a_token_reads_as_many_keys_as_its_pattern_names(pattern, reads):
-    """k + n/k, w + log2 n, and l + c n/l: not n."""
+    """k + n/k, w + log2 n, and l + c (n/l - 1): not n."""
     positions = read_positions(pattern, jnp.array([63]), 64)
     assert positions is not None and positions.shape == (1, reads)
 

@@ -1,7 +1,7 @@
 """Softmax attention in parts, and the piece that all of them are made of: `rectangle`.
 
 A `Partial` is an unnormalised softmax of queries over some of the keys. Partials over disjoint keys merge exactly,
-so block_attention.py cuts a pattern into parts that are cheap to compute, each in a module of its own:
+so the parts of a pattern (parts.py) are computed one by one, each by a module of its own:
 
 - `prefix`: query i attends the first `visible[i]` keys; blocks of queries, none of which computes the future;
 - `band`: query i attends the newest `width` keys; blocks of queries against their own block and the ones before;
