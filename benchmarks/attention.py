@@ -65,7 +65,7 @@ def compare(
     q, k, v = (jnp.asarray(random.normal(size=(BATCH, length, HEADS, WIDTH)), dtype) for _ in range(3))
     rows = []
     for backward in (False, True):
-        runs = {"block": timed(functools.partial(attend, pattern=pattern), (q, k, v), backward)}
+        runs = {"block": timed(functools.partial(attend, pattern=pattern, implementation="block"), (q, k, v), backward)}
         if with_mask:
             masked = functools.partial(attend, pattern=pattern, implementation="mask")
             runs["mask"] = timed(masked, (q, k, v), backward)

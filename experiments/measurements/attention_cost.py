@@ -38,7 +38,7 @@ def forward_and_backward(pattern: Pattern, length: int, repeats: int = 2) -> tup
     from gpt_jax.attention import attend
 
     q, k, v = jax.random.normal(jax.random.key(0), (3, 1, length, HEADS, WIDTH))
-    gradient = jax.jit(jax.grad(lambda q, k, v: jnp.square(attend(q, k, v, pattern)).sum(), argnums=(0, 1, 2)))
+    gradient = jax.jit(jax.grad(lambda q, k, v: jnp.square(attend(q, k, v, pattern, "block")).sum(), argnums=(0, 1, 2)))
     compiled = gradient.lower(q, k, v).compile()
     seconds = math.inf
     for _ in range(repeats):
