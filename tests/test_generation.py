@@ -105,14 +105,76 @@ def test_the_tail_is_cut_as_the_definitions_say(hundredths, top_k, top_p):
         ({"top_p": 1.5}, "top_p"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"max_new_tokens": 30}, "context of 32"),
-        ({"prompts": [[]]}, "prompt"),
-        ({"prompts": [[23]]}, "prompt token"),
+        ({"prompts": [[]]}, "prompt 0"),
+        ({"prompts": [[1], [23]]}, "prompt 1: token 23"),
     ],
 )
 def test_wrong_arguments_are_named(wrong, named):
     arguments = {"prompts": PROMPTS, "max_new_tokens": 4, "temperature": 0.0, **wrong}
     with pytest.raises(InputError, match=named):
         generate(TINY, {}, **arguments)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 5])
+def test_ties_at_the_cut_keep_exactly_k_the_lowest_ids_first(top_k):
+    cut = np.asarray(cut_tail(jnp.array([[0.0, 2.0, 1.0, 1.0, 1.0, 3.0]]), top_k, None))[0]
+    assert np.nonzero(np.isfinite(cut))[0].tolist() == sorted([5, 1, 2, 3, 4][:top_k])
+
+
+def test_ties_at_the_nucleus_keep_as_few_as_hold_it():
+    logits = jnp.zeros((1, 8))
+    for top_p, kept in ((1e-40, 1), (0.1, 1), (0.2, 2), (0.5, 4), (0.51, 5)):
+        cut = np.asarray(cut_tail(logits, None, jnp.float32(top_p)))[0]
+        assert np.nonzero(np.isfinite(cut))[0].tolist() == list(range(kept))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_every_limit_of_sampling_is_greedy_to_the_last_token(params, dtype, tied):
+    """With tied logits (weights of zero) greedy is token 0; no limit may draw another of the equals, or NaN's."""
+    if tied:
+        params = jax.tree.map(jnp.zeros_like, params)
+    params, config = jax.tree.map(lambda x: x.astype(dtype), params), dataclasses.replace(TINY, param_dtype=dtype)
+    greedy = generate(config, params, PROMPTS, 6, temperature=0)
+    assert not tied or greedy == [[0] * 6] * 3
+    for seed, limit in enumerate((
+        {"top_k": 1}, {"top_p": 1e-9}, {"top_p": 1e-40}, {"top_p": 1e-300}, {"top_k": 1, "top_p": 1e-40},
+        {"temperature": 1e-9}, {"temperature": 1e-40}, {"temperature": 5e-324}, {"temperature": 1e-40, "top_p": 0.9},
+        {"temperature": 1e30, "top_k": 1},
+    )):  # fmt: skip
+        assert generate(config, params, PROMPTS, 6, key=jax.random.key(seed), **limit) == greedy, limit
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.uint64, jnp.int32])
+def test_prompts_are_arrays_of_any_integer_type(params, greedy, dtype):
+    array = jnp.array if dtype is jnp.int32 else np.array
+    as_rows = [array(prompt, dtype) for prompt in PROMPTS]
+    assert generate(TINY, params, as_rows, 12, temperature=0) == greedy
+    assert generate(TINY, params, as_rows[1][None], 12, temperature=0) == greedy[1:2]  # two dimensions
+    assert generate(TINY, params, as_rows[1], 12, temperature=0) == greedy[1:2]  # one: a single row
+    assert generate(TINY, params, [list(row) for row in as_rows], 12, temperature=0) == greedy
+
+
+@pytest.mark.parametrize("wrong", [2.7, 2.0, True, "3", None, -1, 23, np.float32(2), np.bool_(True), 10**30])
+def test_a_token_that_is_no_whole_number_of_the_vocabulary_is_named_with_its_row(wrong):
+    with pytest.raises(InputError, match=r"^prompt 1: token .* is not allowed: whole numbers from 0 to 22$"):
+        generate(TINY, {}, [[1], [2, wrong]], 4, temperature=0)
+
+
+@pytest.mark.parametrize("wrong", ["text", [1, 2], [[1], "ab"], [[1], None], np.ones((2, 2)), np.zeros((2, 0), int), 7])
+def test_prompts_that_are_no_rows_are_refused_in_one_line(wrong):
+    with pytest.raises(InputError, match=r"^prompt") as refused:
+        generate(TINY, {}, wrong, 4, temperature=0)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_raw_key_draws_what_its_typed_one_does_and_any_implementation_serves(params):
+    draw = lambda key: generate(TINY, params, PROMPTS, 9, key=key)  # noqa: E731
+    assert draw(jax.random.PRNGKey(3)) == draw(jax.random.key(3))
+    assert draw(jax.random.key(3, impl="rbg")) != draw(jax.random.key(3))
+    for wrong in (3, np.zeros(3, np.uint32), jax.random.split(jax.random.key(0))):
+        with pytest.raises(InputError, match=r"^key"):
+            draw(wrong)
 
 
 def test_nothing_to_do_is_done(params):

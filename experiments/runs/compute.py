@@ -26,7 +26,7 @@ class Compute:
 
 def compute(configs: Iterable[RunConfig]) -> Compute:
     """The cost of training all of `configs`, evaluation apart. Starts JAX for the shapes; allocates nothing."""
-    from gpt_jax.model.decoder import parameter_count
+    from gpt_jax.model.costs import parameter_count
 
     runs, tokens, flops, models = 0, 0, 0.0, {}
     for config in configs:

@@ -78,8 +78,9 @@ class Screen:
             yield
         self._progress = None
 
-    def advance(self, tokens: int, loss: float, speed: float, utilisation: float) -> None:
-        """The tokens seen so far, the newest loss (nats/token), tokens/s and MFU."""
+    def advance(self, tokens: int, loss: float, speed: float, utilisation: float | None) -> None:
+        """The tokens seen so far, the newest loss (nats/token), tokens/s and MFU (None: unknown)."""
         if self._progress is not None:
-            status = f"loss {loss:.3f}  {speed:,.0f} tokens/s  MFU {utilisation:.0%}  ETA"
+            share = "unknown" if utilisation is None else f"{utilisation:.0%}"
+            status = f"loss {loss:.3f}  {speed:,.0f} tokens/s  MFU {share}  ETA"
             self._progress.update(self._task, completed=tokens, status=status)

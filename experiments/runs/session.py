@@ -26,15 +26,17 @@ from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count
 from gpt_jax.model.self_attention import attention_computed_by
-from gpt_jax.parallel.hosts import agreed, is_writer
+from gpt_jax.numerics import pinned
+from gpt_jax.parallel.chips import peak_flops
+from gpt_jax.parallel.hosts import agreed, is_writer, naming_the_lost
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import shaped, state_shardings
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.loop import Hook, train
-from gpt_jax.training.metrics_log import MetricsLog, peak_flops
+from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
 from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
 
@@ -81,6 +83,8 @@ class Session:
         with ExitStack() as opened:
             opened.callback(self.checkpoints.close)  # once what is being written is
             opened.enter_context(jax.set_mesh(self.mesh))
+            opened.enter_context(pinned())
+            opened.enter_context(naming_the_lost())
             return self._train(opened, should_stop, divergence_is_outcome)
 
     def _train(self, opened: ExitStack, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
@@ -182,7 +186,8 @@ class Session:
             "steps": steps,
             "tokens": f"{total:,}: {total / corpus.train_tokens:.2g} epochs of {corpus.train_tokens:,}",
             "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
-            "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is {self.peak:.3g} FLOP/s",
+            "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is "
+            + ("unknown" if self.peak is None else f"{self.peak:.3g} FLOP/s"),
             "attention": attention_computed_by(self.config.model, jax.default_backend()),
             "memory": f"{memory / 2**20:,.0f} MiB for the training step" + (" on each device" * (self.mesh.size > 1)),
             "devices": self._devices(),
@@ -199,7 +204,8 @@ class Session:
     def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
         now, tokens = time.perf_counter(), int(self.tokens[step])
         speed = (tokens - int(self.tokens[self.logged])) / max(now - self.clock, 1e-9)
-        self.screen.advance(tokens, metrics["train/loss"], speed, speed * self.flops_per_token / self.peak)
+        utilisation = None if self.peak is None else speed * self.flops_per_token / self.peak
+        self.screen.advance(tokens, metrics["train/loss"], speed, utilisation)
         if step in self.log_due:
             rate = float(self.rates[step - 1])
             self.log.write(step, tokens, {**metrics, "learning_rate": rate, "time/tokens_per_second": speed})

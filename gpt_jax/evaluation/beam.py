@@ -18,9 +18,11 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.evaluation.scoring import TextModel, bucket
-from gpt_jax.model import init_cache, language_model
+from gpt_jax.model import decode, padded, prefill
+from gpt_jax.numerics import pinned
 
 
+@pinned()
 def beam_search(
     model: TextModel, prompts: Sequence[Sequence[int]], max_tokens: int, beams: int, penalty: float, stop_V: np.ndarray
 ) -> list[list[int]]:
@@ -32,9 +34,7 @@ def beam_search(
         return [[] for _ in prompts]
     context = model.config.context_length
     width = min(bucket(max(len(prompt) for prompt in prompts)), context)
-    prompt_BT = np.full((len(prompts), width), -1, np.int32)
-    for row, prompt in zip(prompt_BT, prompts, strict=True):
-        row[: len(prompt)] = prompt
+    prompt_BT = padded(prompts, width)
     with jax.default_matmul_precision("float32"):
         out_BN = _search(model.config, beams, max_tokens, model.params, prompt_BT, np.float32(penalty), stop_V)
     return [[i for i in row if i >= 0] for row in np.asarray(out_BN).tolist()]
@@ -47,12 +47,8 @@ def length_penalty(tokens: Any, penalty: Any) -> Any:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _search(config: ModelConfig, beams: int, steps: int, params, prompt_BT, penalty, stop_V) -> jax.Array:
-    apply = partial(language_model(config).apply, {"params": params})
     rows, (K, V) = prompt_BT.shape[0], (beams, config.vocab_size)
-    hidden_BTM, head_VM, cache = apply(prompt_BT, init_cache(config, rows, prompt_BT.shape[1] + steps), method="hidden")
-    last_B = (prompt_BT >= 0).sum(axis=1) - 1
-    last_B1M = jnp.take_along_axis(hidden_BTM, last_B[:, None, None], axis=1)
-    logits_BV = apply(last_B1M, head_VM, method="logits")[:, 0]
+    logits_BV, cache = prefill(config, params, prompt_BT, prompt_BT.shape[1] + steps)
     cache = jax.tree.map(lambda leaf: jnp.repeat(leaf, K, axis=0), cache)  # row b * K + k
     logits_BKV = jnp.repeat(logits_BV[:, None], K, axis=1)
     alive_BK = jnp.where(jnp.arange(K) == 0, 0.0, -jnp.inf)[None].repeat(rows, axis=0)  # all beams are one at first
@@ -84,8 +80,8 @@ def _search(config: ModelConfig, beams: int, steps: int, params, prompt_BT, pena
         tokens_BKN = jnp.take_along_axis(tokens_BKN, from_BK[:, :, None], axis=1).at[:, :, step].set(token_BK)
         source = (jnp.arange(rows)[:, None] * K + from_BK).reshape(-1)
         cache = jax.tree.map(lambda leaf: leaf[source], cache)
-        logits, cache = apply(token_BK.reshape(-1, 1), cache=cache)
-        return step + 1, logits[:, 0].reshape(rows, K, V), alive_BK, tokens_BKN, cache, best
+        logits_NV, cache = decode(config, params, token_BK.reshape(-1), cache)
+        return step + 1, logits_NV.reshape(rows, K, V), alive_BK, tokens_BKN, cache, best
 
     carry = jnp.int32(0), logits_BKV, alive_BK, tokens_BKN, cache, (best_B, best_BN)
     step, _, alive_BK, tokens_BKN, _, best = jax.lax.while_loop(unfinished, extend, carry)

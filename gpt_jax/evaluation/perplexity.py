@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import language_model
+from gpt_jax.model import hidden
 from gpt_jax.model.linear import matmul_dtype
+from gpt_jax.numerics import pinned
 from gpt_jax.sharding import constrain
 from gpt_jax.training import objectives
 
@@ -20,12 +21,13 @@ from gpt_jax.training import objectives
 @partial(jax.jit, static_argnums=0)
 def token_losses(config: ModelConfig, params, tokens_BT1: jax.Array) -> jax.Array:
     """`-log P` of each next token, nats, float32 `(B, T)`; 0 where the target is padding (below 0)."""
-    h_BTM, head_VM, _ = language_model(config).apply({"params": params}, tokens_BT1[:, :-1], method="hidden")
+    h_BTM, head_VM, _ = hidden(config, params, tokens_BT1[:, :-1])
     chunk = objectives.loss_chunk(config, *h_BTM.shape[:2])
     nats_BT = objectives.next_token_nats(h_BTM, head_VM, tokens_BT1[:, 1:], matmul_dtype(config), chunk)
     return constrain(nats_BT, None, None)
 
 
+@pinned()
 def mean_loss(
     config: ModelConfig, params, batches: Iterable[np.ndarray], put: Callable[[np.ndarray], Any] = lambda tokens: tokens
 ) -> tuple[float, int]:

@@ -19,8 +19,9 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.requests import Likelihood
-from gpt_jax.model import init_cache, language_model
+from gpt_jax.model import hidden, init_cache, logits
 from gpt_jax.model.layers_layout import unstack_layers
+from gpt_jax.numerics import pinned
 
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8192, 2048  # rows x padded length of one forward pass; on a CPU, what caches hold
 CACHE_BYTES = 1 << 30  # of keys and values at once
@@ -50,6 +51,7 @@ class TextModel:
         return cls(config, params, tokenizer, digest)
 
 
+@pinned()
 def score(
     model: TextModel, rows: Sequence[Scored], *, batch_tokens: int | None = None, share: bool = True,
     progress: Progress = lambda done, total: None,
@@ -212,15 +214,14 @@ def _pass(
     groups_B: jax.Array | None, at_N: jax.Array, targets_N: jax.Array, banned: Any,
 ):  # fmt: skip
     """Logits exist for the scored positions only, `chunk` of them at a time."""
-    gpt = language_model(config)
     if groups_B is not None:
         cache = jax.tree.map(lambda leaf: leaf[groups_B], cache)
-    hidden_BTM, head_VM, cache = gpt.apply({"params": params}, tokens_BT, cache, method="hidden")
+    hidden_BTM, head_VM, cache = hidden(config, params, tokens_BT, cache)
     hidden_NM = hidden_BTM.reshape(-1, hidden_BTM.shape[-1])[at_N]
 
     def read(part):
         hidden_CM, target_C, first_C = part
-        logits_CV = gpt.apply({"params": params}, hidden_CM[None], head_VM, method="logits")[0]
+        logits_CV = logits(config, hidden_CM[None], head_VM)[0]
         of_target_C1 = jnp.take_along_axis(logits_CV, target_C[:, None], axis=1)
         log_prob_C = (of_target_C1 - jax.nn.logsumexp(logits_CV, axis=-1, keepdims=True))[:, 0]
         # The target is argmax's choice if none before it is as likely and none after it likelier; XLA's argmax on a CPU

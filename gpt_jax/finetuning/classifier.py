@@ -22,6 +22,7 @@ from gpt_jax.finetuning.objective import Objective
 from gpt_jax.finetuning.transformations import SPECIAL_TOKENS, Encoded, SpecialTokens, encode, tokenize
 from gpt_jax.finetuning.update import predict
 from gpt_jax.interop.tensors import write_tensors
+from gpt_jax.numerics import pinned
 
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, LabelledTask
@@ -54,6 +55,7 @@ class Classifier:
             self.task.regression is not None,
         )  # fmt: skip
 
+    @pinned()
     def evaluate(self, encoded: Encoded) -> tuple[np.ndarray, float]:
         """What `predict` gives for encoded examples, and the mean L2 loss (nats) of those that have a label."""
         if not len(encoded):

@@ -13,14 +13,15 @@ import numpy as np
 
 from gpt_jax.config import RunConfig
 from gpt_jax.data.tokenizers import Tokenizer
-from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
 from gpt_jax.finetuning.transformations import Encoded, batch_rows, longest, subset, tokenize
 from gpt_jax.finetuning.update import finetuning_step, learning_rates
 from gpt_jax.model.layers_layout import unstack_layers
-from gpt_jax.training.optimizer import make_optimizer
-from gpt_jax.training.state import TrainState
+from gpt_jax.numerics import pinned
+from gpt_jax.training.loop import DelayedMetrics
+from gpt_jax.training.state import fresh_state
 
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, LabelledTask
@@ -30,6 +31,7 @@ Metrics = dict[str, float]
 Splits = Mapping[str, Sequence["Example"]]
 
 
+@pinned()
 def fit(
     config: RunConfig,
     task: LabelledTask,
@@ -81,24 +83,21 @@ def fit(
     batch = min(settings.batch_size, len(train))
     per_epoch = len(train) // batch
     rates = learning_rates(settings, settings.epochs * per_epoch)
-    state = TrainState(jnp.zeros((), jnp.int32), trained, make_optimizer(config.optimizer).init(trained))
-    state = jax.tree.map(jnp.copy, state)  # updates reuse its memory, which may be the caller's
+    delayed = DelayedMetrics(on_update, unit="update")
+    state = jax.tree.map(jnp.copy, fresh_state(config.optimizer, trained))
     best, best_rank, worse = None, (-math.inf, -math.inf), 0
     for epoch in range(settings.epochs):
-        unread = None  # the metrics of an update are read once the next one is on its way
         for update in range(epoch * per_epoch, (epoch + 1) * per_epoch):
             chosen = data[batch_rows(len(train), batch, seed, update)]
             state, metrics = finetuning_step(
                 objective, state, frozen, chosen.tokens_NKT, chosen.labels_N, np.float32(rates[update]),
                 np.float32(settings.auxiliary_weight), np.uint32(seed),
             )  # fmt: skip
-            if unread is not None:
-                on_update(*_read(*unread))
-            unread = update + 1, {
-                **metrics, "rate": rates[update], "tokens": (chosen.tokens_NKT >= 0).sum()
-            }, settings.auxiliary_weight  # fmt: skip
-        if unread is not None:
-            on_update(*_read(*unread))
+            if not settings.auxiliary_weight:
+                del metrics["auxiliary_loss"]
+            tokens = (chosen.tokens_NKT >= 0).sum()
+            delayed.dispatched(update + 1, {**metrics, "rate": rates[update], "tokens": tokens})
+        delayed.read()
         if not len(validation):
             continue
         measured = validate(dataclasses.replace(classifier, trained=state.params), validation)
@@ -159,12 +158,3 @@ def fitting_length(config: RunConfig, task: LabelledTask, splits: Splits, tokeni
 
 def _chooses(task: LabelledTask) -> bool:
     return task.shape == "multiple_choice"
-
-
-def _read(update: int, metrics: Metrics, auxiliary_weight: float) -> tuple[int, Metrics]:
-    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    if not math.isfinite(values["loss"]):
-        raise TrainingDiverged(f"the fine-tuning loss is {values['loss']} at update {update}", update)
-    if not auxiliary_weight:
-        del values["auxiliary_loss"]
-    return update, values

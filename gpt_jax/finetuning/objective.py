@@ -15,7 +15,7 @@ import numpy as np
 from gpt_jax.config import FinetuningConfig, ModelConfig, OptimizerConfig
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning.parameters import Params, extended
-from gpt_jax.model import language_model
+from gpt_jax.model import hidden
 from gpt_jax.model.linear import matmul_dtype
 from gpt_jax.training.objectives import cross_entropy, loss_chunk, token_losses
 
@@ -89,10 +89,7 @@ def forward(
     b, k, t = tokens_BKT.shape
     tokens_ST = tokens_BKT.reshape(b * k, t)
     model_key, head_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
-    h_STM, head_VM, _ = language_model(o.model).apply(
-        {"params": params["model"]}, tokens_ST, deterministic=dropout_key is None,
-        rngs=None if model_key is None else {"dropout": model_key}, method="hidden",
-    )  # fmt: skip
+    h_STM, head_VM, _ = hidden(o.model, params["model"], tokens_ST, dropout_key=model_key)
     last_S = jnp.maximum((tokens_ST >= 0).sum(axis=1) - 1, 0)
     extract_BKM = h_STM[jnp.arange(b * k), last_S].reshape(b, k, -1).astype(jnp.float32)
     if head_key is not None and o.classifier_dropout > 0:

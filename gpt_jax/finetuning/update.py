@@ -6,13 +6,12 @@ from functools import partial
 
 import jax
 import numpy as np
-import optax
 
 from gpt_jax.config import FinetuningConfig
 from gpt_jax.finetuning.objective import Objective, forward, losses, predictions, supervised_losses
 from gpt_jax.finetuning.parameters import Params, joined, merged
-from gpt_jax.training.optimizer import make_optimizer
 from gpt_jax.training.state import DROPOUT, TrainState, purpose_key
+from gpt_jax.training.step import updated
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -30,11 +29,8 @@ def finetuning_step(
         return losses(o, joined(merged(trained, frozen)), tokens_BKT, labels_B, auxiliary_weight, key)
 
     (total, parts), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
-    direction, opt_state = make_optimizer(o.optimizer).update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), state.params, direction)
-    return TrainState(state.step + 1, params, opt_state), {
-        "loss": total, **parts, "gradient_norm": optax.global_norm(grads)
-    }  # fmt: skip
+    state, norm = updated(o.optimizer, state, grads, rate)
+    return state, {"loss": total, **parts, "gradient_norm": norm}
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.cache import Cache, LayerCache
-from gpt_jax.model.linear import PRODUCT, Linear, contract, matmul_dtype
+from gpt_jax.model.linear import PRODUCT, Linear, logits
 from gpt_jax.model.self_attention import SelfAttention
 from gpt_jax.sharding import PARAMETERS, constrain
 
@@ -135,7 +135,7 @@ class GPT(nn.Module):
         self, tokens_BT: jax.Array, cache: Cache | None = None, *, deterministic: bool = True
     ) -> jax.Array | tuple[jax.Array, Cache]:
         h_BTM, head_VM, new_cache = self.hidden(tokens_BT, cache, deterministic=deterministic)
-        logits_BTV = self.logits(h_BTM, head_VM)
+        logits_BTV = logits(self.config, h_BTM, head_VM)
         return logits_BTV if new_cache is None else (logits_BTV, new_cache)
 
     def hidden(
@@ -176,15 +176,3 @@ class GPT(nn.Module):
         if cache is not None:
             cache = Cache(cache.length_B + (tokens_BT >= 0).sum(axis=1, dtype=jnp.int32), tuple(layers))
         return h_BTM, wte_VM if c.tie_embeddings else self.lm_head, cache
-
-    def logits(self, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
-        """`h W_e^T`, accumulated in float32."""
-        return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(self.config))
-
-
-def parameter_count(config: ModelConfig) -> int:
-    """The exact number of parameters, from shapes alone: nothing is allocated."""
-    from gpt_jax.model import language_model
-
-    shapes = jax.eval_shape(language_model(config).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))

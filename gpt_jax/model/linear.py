@@ -134,3 +134,8 @@ class Linear(nn.Module):
         dtype = jnp.dtype(c.compute_dtype)
         y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes, self.regather)
         return checkpoint_name(y, PRODUCT) + bias.astype(dtype)
+
+
+def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
+    """`h W_e^T`, float32 `(B, T, V)`: the model's last activations against its output matrix."""
+    return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(config))

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.linear import Linear, contract, kernel_initializer, matmul, matmul_dtype
+from gpt_jax.model.linear import Linear, contract, kernel_initializer, logits, matmul, matmul_dtype
 
 State = tuple[jax.Array, jax.Array]  # (c, h) of a layer, float32 (B, U)
 
@@ -139,7 +139,7 @@ class LSTM(nn.Module):
         self, tokens_BT: jax.Array, cache: Carry | None = None, *, deterministic: bool = True
     ) -> jax.Array | tuple[jax.Array, Carry]:
         h_BTM, head_VM, new_cache = self.hidden(tokens_BT, cache, deterministic=deterministic)
-        logits_BTV = self.logits(h_BTM, head_VM)
+        logits_BTV = logits(self.config, h_BTM, head_VM)
         return logits_BTV if new_cache is None else (logits_BTV, new_cache)
 
     def hidden(
@@ -160,7 +160,3 @@ class LSTM(nn.Module):
         if cache is not None:
             cache = Carry(cache.length_B + (tokens_BT >= 0).sum(axis=1, dtype=jnp.int32), tuple(layers))
         return h_BTM, self.wte if c.tie_embeddings else self.lm_head, cache
-
-    def logits(self, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
-        """`h W_e^T`, accumulated in float32."""
-        return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(self.config))

@@ -10,35 +10,13 @@ from typing import Any
 
 from gpt_jax.config import MeshConfig, RunConfig
 from gpt_jax.errors import InputError, unknown
-from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.model.self_attention import attention_computed_by
+from gpt_jax.parallel.chips import TPUS
 from gpt_jax.parallel.collectives import by_kind, collectives
 from gpt_jax.parallel.traffic import predicted
 from gpt_jax.training.plan import make_plan
 
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Chip:
-    """Published figures of one device as JAX counts devices: dense bfloat16 FLOP/s, bytes of memory, bytes/s to it,
-    and bytes/s to its neighbours (all links, one direction)."""
-
-    flops: float
-    memory: int
-    memory_rate: float
-    link_rate: float
-
-
-# Google Cloud's pages on each TPU version. A v7x chip is two devices; its figures are halved.
-CHIPS = {
-    "v4": Chip(275e12, 32 * GIB, 1228e9, 300e9),
-    "v5e": Chip(197e12, 16 * GIB, 819e9, 200e9),
-    "v5p": Chip(459e12, 95 * GIB, 2765e9, 600e9),
-    "v6e": Chip(918e12, 32 * GIB, 1640e9, 400e9),
-    "tpu7x": Chip(1153e12, 96 * GIB, 3690e9, 600e9),
-}
 EXECUTED = {"none": 3, "dots": 3, "full": 4}  # forward passes' worth of products in a step: full remat adds one
 
 
@@ -80,7 +58,7 @@ class Report:
     def utilisation(self) -> float:
         """MFU at `step_seconds`."""
         model_flops = self.flops_per_token * self.batch_tokens / self.devices
-        return model_flops / (self.step_seconds * CHIPS[self.topology.partition(":")[0]].flops)
+        return model_flops / (self.step_seconds * TPUS[self.topology.partition(":")[0]].flops)
 
 
 def compile_ahead(
@@ -97,7 +75,7 @@ def compile_ahead(
     from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh
 
     devices = _topology(topology, slices)
-    chip, mesh = CHIPS[topology.partition(":")[0]], make_mesh(config.mesh, devices)
+    chip, mesh = TPUS[topology.partition(":")[0]], make_mesh(config.mesh, devices)
     plan = make_plan(config, batch_parts(mesh))
     check_batch(mesh, plan.micro_batch)
     lowered = lower_step(config, mesh, plan.accumulation, plan.micro_batch)
@@ -149,9 +127,9 @@ def parse_mesh(text: str) -> MeshConfig:
 def _topology(topology: str, slices: int) -> list[Any]:
     """The devices of a TPU topology. Raises `InputError`."""
     version, _, shape = topology.partition(":")
-    if version not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
+    if version not in TPUS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
         raise unknown(
-            "--topology", topology, [f"{name}:4x4" + "x4" * (name in ("v4", "v5p", "tpu7x")) for name in CHIPS]
+            "--topology", topology, [f"{name}:4x4" + "x4" * (name in ("v4", "v5p", "tpu7x")) for name in TPUS]
         )
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")

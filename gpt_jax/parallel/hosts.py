@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from gpt_jax.errors import InputError
+from gpt_jax.parallel import watch
+
+START, SILENCE = 300.0, 60.0  # seconds: for all processes to come, and between two signs of life of each
+_watch: watch.Watch | None = None  # one a process, as JAX's client is
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,10 @@ def parse_hosts(text: str) -> Hosts:
 def initialize(hosts: str | None) -> None:
     """Joins the other processes; before anything else asks JAX for devices. None: this process is alone.
 
+    From then on a process that dies or hangs ends the others, with a line that names it and status 1, within
+    GPT_JAX_HOSTS_SILENCE seconds (60); one that does not start, within GPT_JAX_HOSTS_START seconds (300; with "auto",
+    JAX waits for the launcher's processes itself).
+
     "auto" takes everything from the launcher: SLURM, Open MPI, GKE and TPU pods are known to JAX. Raises
     `InputError` when there is no such launcher, or the others do not come.
     """
@@ -43,15 +55,53 @@ def initialize(hosts: str | None) -> None:
         return
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    start, silence = seconds("GPT_JAX_HOSTS_START", START), seconds("GPT_JAX_HOSTS_SILENCE", SILENCE)
+    patience: dict[str, Any] = {  # JAX's own, which aborts: longer than ours
+        "initialization_timeout": int(2 * start + 60),
+        "heartbeat_timeout_seconds": int(10 * silence + 60),
+    }
+    global _watch
     try:
         if hosts == "auto":
-            jax.distributed.initialize()
+            jax.distributed.initialize(**patience)
+            state = watch.state()
+            _watch = watch.Watch(state.coordinator_address, state.num_processes, state.process_id, start, silence)
         else:
             given = parse_hosts(hosts)
-            jax.distributed.initialize(given.coordinator, given.count, given.index)
+            _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence)
+            jax.distributed.initialize(given.coordinator, given.count, given.index, **patience)
+        _watch.started()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--hosts: {hosts!r}: the processes did not come together: {reason}") from None
+
+
+def seconds(variable: str, default: float) -> float:
+    """A time from the environment. Raises `InputError` unless it is a number from 1 to 86400."""
+    text = os.environ.get(variable, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1 <= value <= 86_400:
+        raise InputError(f"{variable}: {text!r} is not allowed: seconds, 1 to 86400")
+    return value
+
+
+@contextmanager
+def naming_the_lost() -> Iterator[None]:
+    """Where a product over all processes fails because one of them is gone, waits until the watch has named it.
+
+    A collective says only that a connection was closed.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (jax.errors.JaxRuntimeError, ValueError):  # Gloo's failures come as either
+        if _watch is not None:
+            time.sleep(2 * seconds("GPT_JAX_HOSTS_SILENCE", SILENCE))  # the watch ends the process in this time
+        raise
 
 
 def agreed(should_stop: Callable[[], bool], every: int = 10) -> Callable[[], bool]:

@@ -9,12 +9,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gpt_jax.config import RunConfig
+from gpt_jax.numerics import pinned
 from gpt_jax.parallel.mesh import batch_sharding
 from gpt_jax.sharding import shaped, state_shardings
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
 
+@pinned()
 def lower_step(config: RunConfig, mesh: Mesh, accumulation: int, micro_batch: int) -> jax.stages.Lowered:
     """`make_train_step(config)` for tokens `(accumulation, micro_batch, context + 1)`, donating its state.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpt_jax.config import RunConfig
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count
 from gpt_jax.training.objectives import chunk_of
 from gpt_jax.training.plan import make_plan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -20,6 +20,34 @@ class Hook:
 
     due: set[int]
     run: Callable[[int, TrainState], None]
+
+
+class DelayedMetrics:
+    """Reads the metrics of an update once the next one is on its way, so that the device never waits for the host.
+
+    `report(number, metrics)` gets each update's, as floats. Then `TrainingDiverged` is raised where one is not finite;
+    `unit` is what its message calls an update.
+    """
+
+    def __init__(self, report: Callable[[int, dict[str, float]], None], unit: str = "step"):
+        self._report, self._unit = report, unit
+        self._unread: tuple[int, Mapping[str, jax.Array | float]] | None = None
+
+    def dispatched(self, number: int, metrics: Mapping[str, jax.Array | float]) -> None:
+        """Update `number` is on its way: those before it are read."""
+        self.read()
+        self._unread = number, metrics
+
+    def read(self) -> None:
+        """Waits for the newest update, unless it has been read."""
+        if self._unread is None:
+            return
+        (number, unread), self._unread = self._unread, None
+        metrics = {name: float(value) for name, value in jax.device_get(unread).items()}
+        self._report(number, metrics)
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(f"{name} is {value} at {self._unit} {number}", number)
 
 
 def train(
@@ -40,27 +68,14 @@ def train(
     the metrics of the one before it are read; before any hook runs, the step's own have been. `train_step` may
     donate its state. Raises `TrainingDiverged` when the loss or the gradient's norm is not finite.
     """
-    unread: tuple[int, dict[str, jax.Array]] | None = None
-
-    def read() -> None:
-        nonlocal unread
-        if unread is None:
-            return
-        step, metrics = unread[0], {name: float(value) for name, value in jax.device_get(unread[1]).items()}
-        unread = None
-        on_metrics(step, metrics)
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise TrainingDiverged(f"{name} is {value} at step {step}", step)
-
+    delayed = DelayedMetrics(on_metrics)
     for t in range(int(state.step), plan.steps):
         state, metrics = train_step(state, next(batches), np.float32(learning_rates[t]), np.uint32(seed))
-        read()
-        unread = t + 1, metrics
+        delayed.dispatched(t + 1, metrics)
         stopping = should_stop()
         due = [hook for hook in hooks if t + 1 in hook.due]
         if due or stopping or t + 1 == plan.steps:
-            read()
+            delayed.read()
         for hook in due:
             hook.run(t + 1, state)
         if stopping:

@@ -1,42 +1,12 @@
-"""What a run says of itself: a line of JSON per measurement, and how near the machine's limit it runs."""
+"""What a run says of itself: a line of JSON for each measurement."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import time
 from pathlib import Path
 from typing import Any
-
-import jax
-import jax.numpy as jnp
-
-# Published dense bfloat16 peaks, FLOP/s per chip (per device, as JAX counts devices).
-PEAK_FLOPS = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v6 lite": 918e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
-}
-
-
-def peak_flops() -> float:
-    """FLOP/s of all devices: the published peak, or on a CPU the float32 matmul speed measured now (0.1 s)."""
-    device = jax.devices()[0]
-    for kind in sorted(PEAK_FLOPS, key=len, reverse=True):
-        if device.device_kind.startswith(kind):
-            return PEAK_FLOPS[kind] * jax.device_count()
-    size, best = 1024, math.inf
-    matmul, x = jax.jit(jnp.matmul), jnp.ones((size, size))
-    for _ in range(6):
-        start = time.perf_counter()
-        matmul(x, x).block_until_ready()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
 
 
 class MetricsLog:

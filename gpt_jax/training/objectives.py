@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import language_model
+from gpt_jax.model import hidden
 from gpt_jax.model.linear import contract, matmul_dtype
 from gpt_jax.sharding import constrain, mesh_in_use
 
@@ -152,10 +152,7 @@ def language_model_loss(
     `tokens_BT1` int32 `(B, T + 1)` holds inputs and targets, one apart; targets below 0 are not scored. Dropout
     is on when a key is given.
     """
-    rngs = None if dropout_key is None else {"dropout": dropout_key}
-    h_BTM, head_VM, _ = language_model(config).apply(  # type: ignore[misc]
-        {"params": params}, tokens_BT1[:, :-1], deterministic=dropout_key is None, rngs=rngs, method="hidden"
-    )  # fmt: skip
+    h_BTM, head_VM, _ = hidden(config, params, tokens_BT1[:, :-1], dropout_key=dropout_key)
     targets_BT = tokens_BT1[:, 1:]
     weights_BT = (targets_BT >= 0).astype(jnp.float32)
     chunk = loss_chunk(config, *targets_BT.shape)

@@ -32,6 +32,48 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.chain(clip, adam, optax.add_decayed_weights(config.weight_decay, mask=decay_mask))
 
 
+class Master(NamedTuple):
+    """The optimizer's state where weights are less precise than float32: a float32 copy of the weights, and Adam's
+    state, float32 too.
+
+    In bfloat16 the second moment would never fall, because 0.999 v rounds to v, and an update below 2^-9 of a weight
+    would vanish.
+    """
+
+    weights: Any
+    adam: Any
+
+
+def init_optimizer(config: OptimizerConfig, params: Any) -> Any:
+    """The state at step 0 for `params`: Adam's, or a `Master` where any parameter is not float32."""
+    optimizer = make_optimizer(config)
+    if _is_float32(params):
+        return optimizer.init(params)
+    weights = _to_float32(params)
+    return Master(weights, optimizer.init(weights))
+
+
+def apply_gradients(
+    config: OptimizerConfig, params: Any, opt_state: Any, grads: Any, learning_rate: jax.Array
+) -> tuple[Any, Any]:
+    """One update, `params - learning_rate * direction`: the new parameters, in their own dtype, and the state."""
+    optimizer = make_optimizer(config)
+    if not isinstance(opt_state, Master):
+        direction, opt_state = optimizer.update(grads, opt_state, params)
+        return jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction), opt_state
+    direction, adam = optimizer.update(_to_float32(grads), opt_state.adam, opt_state.weights)
+    weights = jax.tree.map(lambda w, d: w - learning_rate * d, opt_state.weights, direction)
+    return jax.tree.map(lambda w, p: w.astype(p.dtype), weights, params), Master(weights, adam)
+
+
+def _is_float32(params: Any) -> bool:
+    return all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+
+def _to_float32(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree)
+
+
 class OpenAIAdamState(NamedTuple):
     count: jax.Array
     mu: Any

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from gpt_jax.config import RunConfig
+from gpt_jax.config import OptimizerConfig, RunConfig
 from gpt_jax.training.objectives import language_model_loss
-from gpt_jax.training.optimizer import make_optimizer
+from gpt_jax.training.optimizer import apply_gradients
 from gpt_jax.training.state import DROPOUT, TrainState, purpose_key
 
 Metrics = dict[str, jax.Array]
+
+
+def updated(
+    optimizer: OptimizerConfig, state: TrainState, grads: Any, learning_rate: jax.Array
+) -> tuple[TrainState, jax.Array]:
+    """The update rule of pre-training and of fine-tuning: the next state, and the gradient's norm before the clip."""
+    params, opt_state = apply_gradients(optimizer, state.params, state.opt_state, grads, learning_rate)
+    return TrainState(state.step + 1, params, opt_state), optax.global_norm(grads)
 
 
 def make_train_step(config: RunConfig) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -24,7 +33,7 @@ def make_train_step(config: RunConfig) -> Callable[..., tuple[TrainState, Metric
     batch ramps up under one compiled shape. Metrics: "train/loss" (nats/token) and "gradient_norm" (before the
     clip), float32 scalars.
     """
-    model, optimizer = config.model, make_optimizer(config.optimizer)
+    model = config.model
     drops = max(model.embedding_dropout, model.attention_dropout, model.residual_dropout) > 0
     ramps = config.training.batch_ramp_tokens > 0
 
@@ -45,12 +54,10 @@ def make_train_step(config: RunConfig) -> Callable[..., tuple[TrainState, Metric
         if tokens_ABT1.shape[0] == 1:
             loss, grads = loss_and_gradient(tokens_ABT1[0], 0)
         else:
-            zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params)
+            zero = jnp.zeros(()), jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), state.params)
             (loss, grads), _ = jax.lax.scan(accumulate, zero, (tokens_ABT1, jnp.arange(tokens_ABT1.shape[0])))
 
-        direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), state.params, direction)
-        metrics = {"train/loss": loss, "gradient_norm": optax.global_norm(grads)}
-        return TrainState(state.step + 1, params, opt_state), metrics
+        state, norm = updated(config.optimizer, state, grads, learning_rate)
+        return state, {"train/loss": loss, "gradient_norm": norm}
 
     return train_step

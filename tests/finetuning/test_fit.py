@@ -179,5 +179,5 @@ def test_long_texts_are_cut_to_the_context():
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     config = dataclasses.replace(run_config(learning_rate=1e30), optimizer=OptimizerConfig(clip_norm=None))
-    with pytest.raises(TrainingDiverged, match="the fine-tuning loss is nan at update"):
+    with pytest.raises(TrainingDiverged, match="loss is nan at update"):
         run(config=config)

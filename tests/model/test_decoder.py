@@ -11,7 +11,7 @@ import pytest
 import configs
 from gpt_jax import GPT, ModelConfig
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count
 from gpt_jax.model.layers_layout import stack_layers, unstack_layers
 
 TINY = ModelConfig(

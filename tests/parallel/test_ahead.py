@@ -10,7 +10,8 @@ import pytest
 from experiments.cli import main
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.ahead import CHIPS, _topology, compile_ahead, parse_mesh
+from gpt_jax.parallel.ahead import _topology, compile_ahead, parse_mesh
+from gpt_jax.parallel.chips import TPUS
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import make_mesh
 from tests.parallel.eight_devices import MODELS, run_config
@@ -38,7 +39,7 @@ def test_a_config_compiles_for_a_tpu_slice_and_the_report_adds_up():
     assert report.devices == 8 and report.mesh == {"data": 1, "fsdp": 4, "tensor": 2}
     # parameters and two moments in float32, split over all 8 devices; small ones are whole, and padded to tiles
     assert 12 * report.parameters / 8 <= report.argument_bytes < 12 * report.parameters / 8 * 1.5
-    assert report.argument_bytes < report.peak_bytes < CHIPS["v5e"].memory and report.fits
+    assert report.argument_bytes < report.peak_bytes < TPUS["v5e"].memory and report.fits
     # each layer's weights are gathered from 4 devices in bfloat16, forward and backward
     layers = 12 * 256 * 256 * 4
     gathered = report.collectives["all-gather"][1]

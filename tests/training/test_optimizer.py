@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpt_jax.config import OptimizerConfig
-from gpt_jax.training.optimizer import decay_mask, make_optimizer
+from gpt_jax.training.optimizer import Master, apply_gradients, decay_mask, init_optimizer, make_optimizer
 
 SHAPES = {
     "wte": (5, 3),
@@ -79,3 +79,45 @@ def test_openai_adams_decay_is_a_third_of_adamws_at_the_first_step():
         sizes[name] = float(direction["w"][0])
     assert sizes["adamw"] == pytest.approx(1.0)
     assert sizes["openai_adam"] == pytest.approx(0.001**0.5 / 0.1, rel=1e-4)  # 0.316
+
+
+def steps_in_bfloat16(config, weights, grads, rate):
+    """The bfloat16 weights and the state after `grads`, all in one compiled scan."""
+    params = {"kernel": jnp.asarray(weights, jnp.bfloat16)}
+
+    def step(carry, g):
+        return apply_gradients(config, carry[0], carry[1], {"kernel": g}, rate), None
+
+    run = jax.jit(lambda gs: jax.lax.scan(step, (params, init_optimizer(config, params)), gs)[0])
+    return run(jnp.asarray(grads, jnp.bfloat16))
+
+
+@pytest.mark.parametrize(("name", "reference"), [("adamw", adamw), ("openai_adam", openai_adam)])
+def test_after_a_spike_bfloat16_weights_take_the_steps_of_float64(name, reference):
+    """3,000 steps after one gradient 100 times as large: the second moment has fallen to 5 % of the spike's."""
+    config = OptimizerConfig(name=name, clip_norm=None, weight_decay=0.01)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (3001, 4)) * 2.0**-6
+    signs[0] *= 128
+    start = np.array([0.5, -1.0, 2.0, 0.25])
+    params, state = steps_in_bfloat16(config, start, signs, np.float32(0.1))
+    assert isinstance(state, Master)
+    expected = reference(config, start, signs, decays=1.0)
+    np.testing.assert_allclose(state.weights["kernel"], expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(params["kernel"], state.weights["kernel"].astype(jnp.bfloat16))
+    moments = [leaf for leaf in jax.tree.leaves(state.adam) if leaf.shape == (4,)]
+    assert len(moments) == 2 and all(leaf.dtype == jnp.float32 for leaf in moments)
+    v = (0.001 * signs[:, :] ** 2 * 0.999 ** np.arange(3000, -1, -1)[:, None]).sum(axis=0)
+    np.testing.assert_allclose(moments[1], v, rtol=1e-4)
+
+
+def test_updates_below_a_bfloat16_weights_resolution_add_up():
+    """1,000 updates of 1e-4 move a weight of 1 by 0.1, though each is a fortieth of its last bit."""
+    config = OptimizerConfig(clip_norm=None, weight_decay=0.0)
+    params, state = steps_in_bfloat16(config, [1.0], np.ones((1000, 1)), np.float32(1e-4))
+    assert state.weights["kernel"][0] == pytest.approx(0.9, rel=1e-4)
+    assert float(params["kernel"][0]) == pytest.approx(0.9, abs=2**-8)
+
+
+def test_float32_weights_have_no_second_copy():
+    params = {"kernel": jnp.ones(3)}
+    assert not isinstance(init_optimizer(OptimizerConfig(), params), Master)
