@@ -17,6 +17,7 @@ import configs
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.ahead import compile_ahead, parse_mesh
+from gpt_jax.parallel.chips import GIB
 
 # config, topology, mesh, other changes. A row of a recipe alone is the slice that the recipe names.
 Row = tuple[str, str, str, Mapping[str, Any]]
