@@ -94,8 +94,8 @@ def _show(console: Any, report: dict[str, Any]) -> None:
 def _documents(arguments: argparse.Namespace) -> Iterator[Iterator[str]]:
     """The texts that a run trained on, or those of a file or folder, as parts."""
     from experiments.runs.weights import is_run_folder
+    from gpt_jax.data.prepare import training_text
     from gpt_jax.data.sources import open_source
-    from gpt_jax.data.stream import DividedText
     from gpt_jax.disk import cache_root
 
     corpus = arguments.corpus
@@ -103,8 +103,7 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Iterator[str]]:
         from experiments.runs.runner import read_folder
 
         data = read_folder(corpus)[0].data
-        source = open_source(data.source, arguments.corpus_dir or arguments.data_dir, cache_root(None))
-        return DividedText(source, data.validation_fraction, lambda *_: None).select("train", "reading")
+        return training_text(data, arguments.corpus_dir or arguments.data_dir)
     if not corpus.exists():
         raise InputError(f"{corpus}: does not exist: allowed: a run folder, or a file or folder of text")
     source = open_source(f"local:{corpus.resolve()}", None, cache_root(None))

@@ -21,6 +21,7 @@ from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.disk import write_atomically
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
+from gpt_jax.data.sources.local import described
 from gpt_jax.data.tokenizers import continued
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
@@ -184,7 +185,9 @@ class Session:
         return {
             "parameters": f"{parameter_count(self.config.model):,}",
             "steps": steps,
-            "tokens": f"{total:,}: {total / corpus.train_tokens:.2g} epochs of {corpus.train_tokens:,}",
+            "tokens": f"{total:,}; {corpus.train_tokens:,} to train on",
+            "epochs": ", ".join(f"{epochs:.2g} of {name}" for name, epochs in corpus.epochs(total).items()),
+            "left out": described(corpus.left_out) or "nothing",
             "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
             "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is "
             + ("unknown" if self.peak is None else f"{self.peak:.3g} FLOP/s"),

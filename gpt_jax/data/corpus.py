@@ -60,6 +60,20 @@ class Corpus:
         """UTF-8 bytes of the validation text: what bits/byte divides by."""
         return self.manifest["validation"]["bytes"]
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What lay at the source and no document was made of, by kind."""
+        return self.manifest.get("left_out", {})
+
+    @property
+    def by_name(self) -> dict[str, Corpus]:
+        """A mixture's sources; none here."""
+        return {}
+
+    def epochs(self, tokens: int) -> dict[str, float]:
+        """How often training on `tokens` tokens reads the source, by its name."""
+        return {self.manifest["source"]: tokens / self.train_tokens}
+
     def shards(self, split: str) -> list[Path]:
         """The files of "train" or "validation", in order."""
         return [self.folder / name for name in self.manifest[split]["shards"]]

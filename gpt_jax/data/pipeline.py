@@ -1,7 +1,8 @@
 """Windows to batches: sequence s is a pure function of (corpus, seed, s), at any number of processes.
 
 Grain gives the order: a permutation of all windows per epoch, another one each epoch, computed index by index,
-so that nothing is stored and any batch can be had at once. A batch may span two epochs.
+so that nothing is stored and any batch can be had at once. A batch may span two epochs. Of a mixture, each source has
+its own permutations, and whose turn it is is arithmetic (mixture.py); a single corpus is a mixture of one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from gpt_jax.data.prepare import Corpus, verify_corpus
+from gpt_jax.data.corpus import Corpus, verify_corpus
+from gpt_jax.data.mixture import Mixture, draw
 from gpt_jax.errors import InputError
 
 PADDING = -1  # in place of a token: not there, not scored
 PREFETCH = 4  # steps read ahead
+SEED_STRIDE = 0x9E3779B1  # between the seeds of a mixture's sources
 
 
 @contextmanager
@@ -61,14 +64,33 @@ class Windows:
         return rows
 
 
+class Mixed:
+    """Random access to the windows of one split of a corpus or a mixture: number n, in the order of the weights."""
+
+    def __init__(self, corpus: Corpus, split: str):
+        parts, self.weights = (corpus.parts, corpus.weights) if isinstance(corpus, Mixture) else ((corpus,), (1,))
+        self._windows = [Windows(part, split) for part in parts]
+        self.sizes, self.length = [len(windows) for windows in self._windows], self._windows[0].length
+
+    def read(self, places: list[tuple[int, int]]) -> np.ndarray:
+        """The windows (source, number): int32 `(len(places), context_length + 1)`, as `Windows.read` gives them."""
+        if len(self._windows) == 1:
+            return self._windows[0].read([number for _, number in places])
+        rows = [self._windows[source].read([number]) for source, number in places]
+        return np.concatenate([self._windows[0].read([]), *rows])
+
+
 class Batches:
     """Training sequences by number, in micro-batches; see `open_batches`."""
 
-    def __init__(self, windows: Windows, batch_size: int, seed: int, rows: slice):
+    def __init__(self, windows: Mixed, batch_size: int, seed: int, rows: slice):
         import grain
 
         self._windows = windows
-        self._order: Any = grain.MapDataset.range(len(windows)).seed(seed).shuffle().repeat()
+        self._orders: list[Any] = [
+            grain.MapDataset.range(size).seed((seed + source * SEED_STRIDE) % 2**32).shuffle().repeat()
+            for source, size in enumerate(windows.sizes)
+        ]
         self._batch_size = batch_size
         self._rows = range(batch_size)[rows]
 
@@ -84,8 +106,12 @@ class Batches:
         places = [m * self._batch_size + row for m in range(accumulation) for row in self._rows]
         real = [place for place in places if place < count]
         rows = np.full((len(places), self._windows.length), PADDING, np.int32)
-        rows[[place < count for place in places]] = self._windows.read([int(self._order[first + p]) for p in real])
+        rows[[place < count for place in places]] = self._windows.read([self._place(first + p) for p in real])
         return rows.reshape(accumulation, len(self._rows), -1)
+
+    def _place(self, sequence: int) -> tuple[int, int]:
+        source, n = draw(sequence, self._windows.weights)
+        return source, int(self._orders[source][n])
 
     def iterate(self, steps: Iterable[tuple[int, int]], accumulation: int) -> Generator[np.ndarray, None, None]:
         """`step(first, count, accumulation)` of each (first, count), read ahead in the background until closed."""
@@ -117,27 +143,29 @@ def open_batches(
       InputError: `batch_size` is not a multiple of `process_count`.
     """
     rows = _rows(batch_size, process_index, process_count) if rows is None else rows
-    return Batches(Windows(corpus, "train"), batch_size, seed, rows)
+    return Batches(Mixed(corpus, "train"), batch_size, seed, rows)
 
 
 def validation_batches(
-    corpus: Corpus, *, batch_size: int, max_tokens: int | None = None, process_index: int = 0, process_count: int = 1
-) -> Iterator[np.ndarray]:
+    corpus: Corpus, *, batch_size: int, max_tokens: int | None = None, process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[np.ndarray]:  # fmt: skip
     """The validation split in order, once: int32 `(batch_size / process_count, context_length + 1)`.
 
-    The end of the last window, and rows past it, hold -1. Every process gets the same number of batches.
+    The end of a source's last window, and rows past the last, hold -1. Of a mixture, the windows come in the
+    proportions of the weights from the first on. Every process gets the same number of batches.
 
     Args:
       max_tokens: stops after the window in which this many tokens are predicted.
     """
-    windows, rows = Windows(corpus, "validation"), _rows(batch_size, process_index, process_count)
-    count = len(windows)
+    windows, rows = Mixed(corpus, "validation"), _rows(batch_size, process_index, process_count)
+    count = corpus.validation_windows
     if max_tokens is not None:
         count = min(count, -(-max_tokens // corpus.context_length))
     for first in range(0, count, batch_size):
-        indices = list(range(first, min(first + batch_size, count)))[rows]
+        places = [draw(n, windows.weights) for n in range(first, min(first + batch_size, count))[rows]]
         batch = np.full((rows.stop - rows.start, corpus.context_length + 1), PADDING, np.int32)
-        batch[: len(indices)] = windows.read(indices)
+        batch[: len(places)] = windows.read(places)
         yield batch
 
 

@@ -2,8 +2,9 @@
 
 The cache (gpt_jax/disk.py) holds
 ```
-tokenizers/DIGEST/            a trained tokenizer, by source, size and held-out fraction
-corpora/DIGEST/               by source, tokenizer, packing, held-out fraction and context length
+tokenizers/DIGEST/            a trained tokenizer, by source (or mixture), size and held-out fraction
+hf/DIGEST.parquet             the text of a data set of the Hugging Face hub, streamed once
+corpora/DIGEST/               one for each source, by its text, tokenizer, packing, held-out fraction and context length
   manifest.json               written last: counts, and every file's sha256
   tokenizer/                  what `load_tokenizer` reads
   train-00000.array_record    windows of context_length + 1 tokens, uint16 or uint32
@@ -14,6 +15,7 @@ An interrupted preparation goes on at the last finished shard, and gives the sam
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -23,13 +25,15 @@ from typing import Any
 from gpt_jax.config import DataConfig
 from gpt_jax.data import stream
 from gpt_jax.data.corpus import SPLITS, Corpus, open_corpus, verify_corpus
+from gpt_jax.data.mixture import Mixture, in_proportion, mixed, parse_sources
 from gpt_jax.data.shards import Layout, write_shards
 from gpt_jax.data.sources import open_source
+from gpt_jax.data.sources.formats import NO_TEXT
 from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from gpt_jax.disk import cache_root, denials_named, digest_of, lock, move_whole, sha256, write_atomically
 from gpt_jax.errors import InputError
 
-__all__ = ["Corpus", "open_corpus", "prepare", "verify_corpus"]
+__all__ = ["Corpus", "Mixture", "open_corpus", "prepare", "training_text", "verify_corpus"]
 
 FORMAT = 1
 SHARD_TOKENS = 1 << 23
@@ -55,50 +59,88 @@ def prepare(
       progress: called with (stage, characters done, characters in all or None).
       shard_tokens: tokens of a shard, the unit that an interrupted preparation keeps.
 
+    Returns:
+      A `Corpus`; a `Mixture` of them where `data.source` has weights.
+
     Raises:
       InputError: nothing to read, unreadable text, too little of it, or a damaged cache: one line naming the file.
     """
     root = cache_root(cache_dir)
     with denials_named(root):
-        text = stream.DividedText(
-            open_source(data.source, data_dir, root),
-            data.validation_fraction,
-            progress or (lambda stage, done, total: None),
-        )
+        texts, weights = _divided(data, data_dir, root, progress or (lambda stage, done, total: None))
         if data.tokenizer == "sentencepiece":
-            tokenizer = _trained(root, text, vocab_size)
+            tokenizer = _trained(root, texts, weights, vocab_size)
         else:
             tokenizer = make_tokenizer(data.tokenizer, vocab_size, None)
-        plan = {
-            "format": FORMAT,
-            "source_digest": text.source.digest,
-            "tokenizer": {"name": tokenizer.name, "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size},
-            "packing": data.packing,
-            "validation_fraction": data.validation_fraction,
-            "context_length": context_length,
-            "dtype": "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32",
-            "windows_per_shard": max(shard_tokens // context_length, 1),
-            "characters_at_once": [stream.BLOCK, stream.BATCH],
-        }
-        digest = digest_of(plan)
-        folder = root / "corpora" / digest
-        if not (folder / "manifest.json").exists():
-            with lock(root, digest):
-                if not (folder / "manifest.json").exists():  # no other process made it in the meantime
-                    _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
-        return open_corpus(folder)
+        corpora = [_prepared(root, text, tokenizer, data.packing, context_length, shard_tokens) for text in texts]
+        if len(corpora) == 1:
+            return corpora[0]
+        return mixed(corpora, weights, [text.source.name for text in texts])
 
 
-def _trained(root: Path, text: stream.DividedText, vocab_size: int) -> Tokenizer:
-    """The SentencePiece tokenizer of this text; trained on the training documents if the cache has none yet."""
-    key = digest_of([FORMAT, text.source.digest, "sentencepiece", vocab_size, text.validation_fraction])
+def training_text(data: DataConfig, data_dir: Path | None, cache_dir: Path | None = None) -> Iterator[Iterator[str]]:
+    """The training text of each document of all the sources of `data`, as parts."""
+    texts, _ = _divided(data, data_dir, cache_root(cache_dir), lambda stage, done, total: None)
+    return (parts for text in texts for parts in text.select("train", "reading"))
+
+
+def _divided(
+    data: DataConfig, data_dir: Path | None, root: Path, progress: stream.Progress
+) -> tuple[list[stream.DividedText], list[int]]:
+    """Each source's text, and the sources' weights."""
+    sources = parse_sources(data.source)
+    texts = []
+    for name, _ in sources:
+        source = open_source(name, data_dir, root, data.text_key)
+        named = _naming(progress, name) if len(sources) > 1 else progress
+        texts.append(stream.DividedText(source, data.validation_fraction, named))
+    return texts, [weight for _, weight in sources]
+
+
+def _naming(progress: stream.Progress, name: str) -> stream.Progress:
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+
+
+def _prepared(
+    root: Path, text: stream.DividedText, tokenizer: Tokenizer, packing: str, context_length: int, shard_tokens: int
+) -> Corpus:
+    """One source's corpus in the cache, written now if it is not there."""
+    plan = {
+        "format": FORMAT,
+        "source_digest": text.source.digest,
+        "tokenizer": {"name": tokenizer.name, "digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size},
+        "packing": packing,
+        "validation_fraction": text.validation_fraction,
+        "context_length": context_length,
+        "dtype": "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32",
+        "windows_per_shard": max(shard_tokens // context_length, 1),
+        "characters_at_once": [stream.BLOCK, stream.BATCH],
+    }
+    digest = digest_of(plan)
+    folder = root / "corpora" / digest
+    if not (folder / "manifest.json").exists():
+        with lock(root, digest):
+            if not (folder / "manifest.json").exists():  # no other process made it in the meantime
+                _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
+    corpus = open_corpus(folder)
+    # Rows were counted when they were read; what else lies beside the text may have changed since, and its name.
+    rows = {kind: count for kind, count in corpus.left_out.items() if kind == NO_TEXT}
+    manifest = {**corpus.manifest, "source": text.source.name, "left_out": rows | text.source.left_out}
+    return dataclasses.replace(corpus, manifest=manifest)
+
+
+def _trained(root: Path, texts: list[stream.DividedText], weights: list[int], vocab_size: int) -> Tokenizer:
+    """The SentencePiece tokenizer of these texts; trained on the training documents if the cache has none yet."""
+    digests = [text.source.digest for text in texts]
+    content = digests[0] if len(texts) == 1 else [[d, weight] for d, weight in zip(digests, weights, strict=True)]
+    key = digest_of([FORMAT, content, "sentencepiece", vocab_size, texts[0].validation_fraction])
     folder = root / "tokenizers" / key
     if folder.exists():
         return load_tokenizer(folder)
     with lock(root, key):
         if folder.exists():  # another process made it in the meantime
             return load_tokenizer(folder)
-        tokenizer = make_tokenizer("sentencepiece", vocab_size, lambda: _training_parts(text))
+        tokenizer = make_tokenizer("sentencepiece", vocab_size, lambda: _training_parts(texts, weights))
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         tokenizer.save(partial)
@@ -106,8 +148,11 @@ def _trained(root: Path, text: stream.DividedText, vocab_size: int) -> Tokenizer
     return tokenizer
 
 
-def _training_parts(text: stream.DividedText) -> Iterator[str]:
-    return (part for parts in text.select("train", "training the tokenizer") for part in parts)
+def _training_parts(texts: list[stream.DividedText], weights: list[int]) -> Iterator[str]:
+    stage = "training the tokenizer"
+    if len(texts) > 1:
+        return in_proportion(texts, weights, stage)
+    return (part for parts in texts[0].select("train", stage) for part in parts)
 
 
 def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokenizer: Tokenizer) -> None:
@@ -135,6 +180,7 @@ def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokeniz
             "documents": tokens.documents,
         }
     manifest["copies"] = text.division.copies
+    manifest["left_out"] = text.source.left_out
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     for split in SPLITS:
         (folder / f"{split}.progress.json").unlink(missing_ok=True)

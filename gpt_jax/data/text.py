@@ -9,7 +9,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,11 +51,15 @@ class Document:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus of documents. `digest` follows the bytes they are read from; `documents()` gives them anew."""
+    """A corpus of documents. `digest` follows the bytes they are read from; `documents()` gives them anew.
+
+    `left_out` counts, by kind, what lies there and is not among the documents; rows once all documents were read.
+    """
 
     name: str
     digest: str
     documents: Callable[[], Iterator[Document]]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def blocks(parts: Iterable[str], size: int) -> Iterator[str]:

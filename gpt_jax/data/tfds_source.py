@@ -1,7 +1,8 @@
 """TFDS datasets as documents, without TensorFlow: one document per example.
 
-The text is the feature "text", or else the dataset's only text feature. Documents come from the split "train"
-where there is one, else from all splits; what is held out is decided as for any other source (text.py).
+The text is the feature that `data.text_key` names ("text"), or else the dataset's only text feature. Documents come
+from the split "train" where there is one, else from all splits; what is held out is decided as for any other source
+(text.py).
 
 A dataset is read where it lies prepared in the format `array_record`: in the data folder, or in TFDS's own
 (`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). If it does not, TFDS prepares it below the cache, which works for
@@ -41,8 +42,8 @@ def shakespeare(root: Path) -> Source:
     return Source("shakespeare", digest, documents)
 
 
-def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
-    """The TFDS dataset `dataset` ("name", "name/config", "name:1.0.0").
+def by_name(dataset: str, data_dir: Path | None, root: Path, text_key: str = "text") -> Source:
+    """The TFDS dataset `dataset` ("name", "name/config", "name:1.0.0"), its feature `text_key`.
 
     Raises:
       InputError: an unknown dataset, one that cannot be prepared or read here, no text feature.
@@ -51,7 +52,10 @@ def by_name(dataset: str, data_dir: Path | None, root: Path) -> Source:
     builder = _prepared(builder, root)
     digests = Digests(root)
     files = sorted(path for path in Path(builder.data_path).iterdir() if FILE_FORMAT in path.name)
-    return Source(f"tfds:{dataset}", digest_of([digests(file) for file in files]), lambda: _examples(builder))
+    digest = digest_of([digests(file) for file in files])
+    if text_key != "text":
+        digest = digest_of([digest, text_key])
+    return Source(f"tfds:{dataset}", digest, lambda: _examples(builder, text_key))
 
 
 def builder_of(dataset: str, data_dir: Path | None = None) -> Any:
@@ -64,7 +68,7 @@ def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
     """The builder of `dataset`: where it lies prepared, or below the cache."""
     import tensorflow_datasets as tfds
 
-    with _quiet():
+    with quiet():
         try:
             for package in LAZY_PACKAGES:
                 import_module(f"tensorflow_datasets.{package}")
@@ -82,7 +86,7 @@ def _prepared(builder: Any, root: Path) -> Any:
     """The builder, with its dataset on disk. A dataset that is there is neither locked nor written."""
     if builder.is_prepared():
         return builder
-    with lock(root, "tfds"), _quiet():
+    with lock(root, "tfds"), quiet():
         try:
             builder.download_and_prepare()
         except Exception as error:
@@ -90,8 +94,8 @@ def _prepared(builder: Any, root: Path) -> Any:
     return builder
 
 
-def _examples(builder: Any) -> Iterator[Document]:
-    feature = _text_feature(builder)
+def _examples(builder: Any, text_key: str = "text") -> Iterator[Document]:
+    feature = _text_feature(builder, text_key)
     for split in ["train"] if "train" in builder.info.splits else sorted(builder.info.splits):
         try:
             examples = builder.as_data_source(split=split)
@@ -105,21 +109,21 @@ def _examples(builder: Any) -> Iterator[Document]:
                 raise InputError(f"data: {name} is not UTF-8 text: {error.reason}") from None
 
 
-def _text_feature(builder: Any) -> str:
+def _text_feature(builder: Any, key: str) -> str:
     import tensorflow_datasets as tfds
 
     features = builder.info.features or {}
     texts = [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
-    if "text" in texts:
-        return "text"
-    if len(texts) != 1:
+    if key in texts:
+        return key
+    if len(texts) != 1 or key != "text":
         have = ", ".join(sorted(features))
-        raise InputError(f"data.source: TFDS dataset {builder.name!r} has no feature 'text', only {have}")
+        raise InputError(f"data.text_key: TFDS dataset {builder.name!r} has no feature {key!r}, only {have}")
     return texts[0]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps what TFDS prints, and warns of, to itself: its errors say it."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -2,8 +2,13 @@
 
 import gzip
 import json
+import sys
+from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from gpt_jax.data.plays import plain_text
 from gpt_jax.data.sources import open_source
@@ -184,3 +189,207 @@ def test_json_text_may_hold_any_character(tmp_path, root):
     text = 'quotes " and \u2028 lines \n and \x00'
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8")
     assert read(open_source("local:x.jsonl", tmp_path, root)) == [text]
+
+
+ROWS = [{"body": f"row {n}", "text": f"text {n}"} for n in range(5)] + [
+    {"body": None, "text": None},
+    {"body": "", "text": ""},
+]
+
+
+def write_rows(path, rows=ROWS):
+    """`rows` in the format that the file's name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(columns), path, row_group_size=2)
+    elif path.suffix == ".arrow":
+        table = pa.table(columns)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+    else:
+        path.write_bytes(packed(path, lines))
+
+
+def packed(path, content):
+    """`content` in two halves, each a member or frame of its own."""
+    halves = content[: len(content) // 2], content[len(content) // 2 :]
+    if path.suffix == ".gz":
+        return b"".join(map(gzip.compress, halves))
+    if path.suffix == ".zst":
+        skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"  # what pzstd writes between frames
+        return skippable.join(map(zstandard.compress, halves))
+    return content
+
+
+FORMATS = ["x.parquet", "x.arrow", "x.jsonl", "x.jsonl.zst", "x.jsonl.gz", "x.json.gz", "x.json.zst"]
+
+
+@pytest.mark.parametrize("file", FORMATS)
+def test_every_format_of_rows_gives_the_same_texts_and_counts_rows_without(tmp_path, root, file):
+    write_rows(tmp_path / "rows" / file)
+    for key, word in (("text", "text"), ("body", "row")):
+        source = open_source("local:rows", tmp_path, root, key)
+        for _ in range(2):  # a second reading counts nothing twice
+            assert read(source) == [f"{word} {n}" for n in range(5)]
+            assert source.left_out == {"rows without text": 2}
+    assert open_source("local:rows", tmp_path, root).digest != source.digest  # another column is other text
+
+
+def test_a_zst_text_of_several_frames_is_read_whole(tmp_path, root):
+    text = "na\u00efve\r\n" * 100_000
+    (tmp_path / "x.txt.zst").write_bytes(packed(tmp_path / "x.txt.zst", text.encode()))
+    assert read(open_source("local:x.txt.zst", tmp_path, root)) == [text]
+
+
+@pytest.mark.parametrize("file", ["x.parquet", "x.arrow", "x.jsonl.zst", "x.txt.zst", "x.jsonl.gz"])
+@pytest.mark.parametrize("left", [0, 0.3, 0.9])
+def test_a_packed_file_that_is_empty_or_cut_short_is_named(tmp_path, root, file, left):
+    if file.startswith("x.txt"):
+        (tmp_path / file).write_bytes(packed(tmp_path / file, b"text of a file " * 50))
+    else:
+        write_rows(tmp_path / file)
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(content[: int(len(content) * left)])
+    with pytest.raises(InputError, match=f"{file}' is a damaged") as error:
+        read(open_source(f"local:{file}", tmp_path, root))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["x.parquet", "x.arrow"])
+def test_a_missing_column_is_refused_with_those_there_are(tmp_path, root, file):
+    write_rows(tmp_path / file)
+    with pytest.raises(InputError, match="'txt': did you mean 'text'\\? allowed: body, text"):
+        read(open_source(f"local:{file}", tmp_path, root, "txt"))
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
+def test_json_past_the_parser_is_named_by_line(tmp_path, root, value):
+    (tmp_path / "x.jsonl").write_text('{"text": "a"}\n' + value, encoding="utf-8")
+    with pytest.raises(InputError, match=r"x\.jsonl' line 2 is not JSON"):
+        read(open_source("local:x.jsonl", tmp_path, root))
+
+
+def test_a_pointer_of_git_lfs_is_not_text(tmp_path, root):
+    (tmp_path / "x.txt").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="only a pointer of Git LFS"):
+        open_source("local", tmp_path / "x.txt", root)
+
+
+def test_a_cloned_data_set_trains_on_its_rows_and_not_on_its_card(tmp_path, root):
+    clone = tmp_path / "clone"
+    for split in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001", "validation-00000-of-00001"):
+        write_rows(clone / "data" / f"{split}.parquet", [{"text": split}])
+    (clone / "README.md").write_text("---\nlicense: mit\n---\nA card.", encoding="utf-8")
+    (clone / ".gitattributes").write_text("", encoding="utf-8")
+    (clone / "load.py").write_text("raise SystemExit('run')", encoding="utf-8")
+    source = open_source("local", clone, root)
+    assert read(source) == ["train-00000-of-00002", "train-00001-of-00002"]
+    assert source.left_out == {
+        "data set cards": 1,
+        "tables of other splits than train": 2,
+        "hidden files and folders": 1,
+        "files ending in .py": 1,
+    }
+
+
+def test_a_folder_without_text_says_what_was_left_out(tmp_path, root):
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "load.py").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds no text: .*left out: 1 files ending in \.py"):
+        open_source("local:only", tmp_path, root)
+
+
+def test_links_are_followed_once_and_without_end(folder, root, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "o.txt").write_text("outside", encoding="utf-8")
+    plain = read(open_source("local", folder, root))
+    (folder / "link").symlink_to(tmp_path / "outside")
+    (folder / "aagain.txt").symlink_to(folder / "a.txt")  # the file itself is read, under its own name
+    (folder / "below" / "loop").symlink_to(folder)
+    (tmp_path / "outside" / "loop").symlink_to(tmp_path / "outside")
+    source = open_source("local", folder, root)
+    assert sorted(read(source)) == sorted([*plain, "outside"])
+    assert source.left_out["links to what is read already"] == 3
+    assert source.left_out["hidden files and folders"] == 1 and source.left_out["files ending in .png"] == 1
+
+
+def test_runs_and_weights_below_the_data_folder_are_no_text(folder, root):
+    before = open_source("local", folder, root)
+    for place, config in (("out/e/a/seed-0", {"identity": {}, "digest": "0"}), ("weights", {"model_type": "gpt2"})):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (folder / place / "samples.txt").write_text("what a model wrote", encoding="utf-8")
+    after = open_source("local", folder, root)
+    assert after.digest == before.digest and read(after) == read(before)
+    assert after.left_out["folders of runs and weights"] == 2
+
+
+@pytest.fixture
+def hub_folder(tmp_path):
+    pytest.importorskip("datasets")
+    place = tmp_path / "sets" / "made"
+    write_rows(place / "data" / "train-00000-of-00001.parquet")
+    write_rows(place / "data" / "test-00000-of-00001.parquet", [{"text": "a test", "body": "-"}])
+    return place
+
+
+def test_a_hugging_face_data_set_is_streamed_by_name_config_and_split(hub_folder, tmp_path, root):
+    source = open_source("hf:made", tmp_path / "sets", root)
+    assert read(source) == read(source) == [f"text {n}" for n in range(5)]
+    assert source.left_out == {"rows without text": 2}
+    assert read(open_source("hf:made::test", tmp_path / "sets", root)) == ["a test"]
+    assert read(open_source("hf:made:default:train", tmp_path / "sets", root, "body"))[0] == "row 0"
+    before = source.digest
+    write_rows(hub_folder / "data" / "train-00000-of-00001.parquet", [{"text": "new", "body": ""}])
+    assert open_source("hf:made", tmp_path / "sets", root).digest != before
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "message"),
+    [
+        ("hf:made::tset", "text", "unknown split of hf:made::tset 'tset': did you mean 'test'?"),
+        ("hf:made:none", "text", "cannot open 'hf:made:none'"),
+        ("hf:made", "txt", "'txt': did you mean 'text'?"),
+        ("hf:a:b:c:d", "text", "'hf:a:b:c:d' is not allowed: hf:NAME"),
+    ],
+)
+def test_what_a_data_set_lacks_is_one_line(hub_folder, tmp_path, root, name, key, message):
+    with pytest.raises(InputError) as error:
+        read(open_source(name, tmp_path / "sets", root, key))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_data_set_with_code_is_refused_and_its_code_not_run(hub_folder, tmp_path, root):
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')"
+    place = tmp_path / "sets" / "script"
+    place.mkdir()
+    (place / "script.py").write_text(code, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        open_source("hf:script", tmp_path / "sets", root)
+    assert "\n" not in str(error.value) and not ran.exists()
+
+
+def test_without_the_package_or_the_network_a_data_set_is_one_line_at_once(tmp_path, root, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="cannot find 'hf:no_such/name'"):
+        open_source("hf:no_such/name", tmp_path, root)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match="needs the package datasets"):
+        open_source("hf:no_such/name", tmp_path, root)
+
+
+def test_streamed_text_is_kept_once_it_is_whole(tmp_path):
+    from gpt_jax.data.sources.hugging_face import keeping, left_out_of
+
+    texts, left_out = [f"text {n}" for n in range(2500)], Counter({"rows without text": 3})
+    next(keeping(iter(texts), tmp_path / "kept.parquet", left_out))  # and no more
+    assert not (tmp_path / "kept.parquet").exists()
+    assert list(keeping(iter(texts), tmp_path / "kept.parquet", left_out)) == texts
+    assert pq.read_table(tmp_path / "kept.parquet").column("text").to_pylist() == texts
+    assert left_out_of(tmp_path / "kept.parquet") == left_out

@@ -1,0 +1,142 @@
+"""A file or a folder on this machine as documents: which files are text, and how many of what kind are left out.
+
+Left out of a folder are
+- hidden files and folders, and files whose names say that they are no text;
+- a README.md that describes data: it starts with a header (`---`), or rows (.jsonl, .parquet, .arrow) lie beside or
+  below it, as in a cloned Hugging Face data set;
+- tables (.parquet, .arrow) of the splits test and validation where others are of the split train;
+- folders that hold a run or a model's weights (their config.json says so), and the cache: an `--out` below the data
+  folder never becomes training text.
+
+Links are followed, to files and to folders. What two paths lead to is read once, where it lies itself if that is below
+the folder too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpt_jax.data.sources.formats import PACKED, ROWS, TABLES, WHOLE, check_whole, documents, kind_of, named
+from gpt_jax.data.text import Document, Source
+from gpt_jax.disk import Digests, digest_of
+from gpt_jax.errors import InputError
+
+HELD_OUT = {"test", "validation", "valid", "val", "dev"}  # names of splits beside "train"
+
+
+def open_place(name: str, place: Path, root: Path, text_key: str) -> Source:
+    """The documents of the file or folder `place`; see `open_source`."""
+    if not place.exists():
+        raise InputError(f"data.source: {str(place)!r} does not exist")
+    files, left_out = _files_of(place, root) if place.is_dir() else ([place], Counter())
+    if not files or kind_of(files[0]) is None:
+        packed = " and ".join(PACKED)
+        raise InputError(
+            f"data.source: {str(place)!r} holds no text: expected {', '.join(WHOLE + ROWS)}, the first three also "
+            f"with {packed}" + (f"; left out: {described(left_out)}" if left_out else "")
+        )
+    digests, entries = Digests(root), []
+    for file in files:
+        with named(file):
+            size = file.stat().st_size
+            check_whole(file, size)
+            left_out["empty files"] += size == 0
+            entries.append([kind_of(file), digests(file)])
+    digest = digest_of(entries)
+    if text_key != "text" and any(kind in ROWS for kind, _ in entries):
+        digest = digest_of([digest, text_key])
+
+    def every() -> Iterator[Document]:
+        rows = Counter()
+        for file in files:
+            yield from documents(file, text_key, rows)
+        source.left_out.update(rows)
+
+    source = Source(name, digest, every, dict(+left_out))
+    return source
+
+
+def described(left_out: dict[str, int], most: int = 6) -> str:
+    """What was left out, for people: "3 files ending in .png, 1 hidden file or folder"."""
+    parts = [f"{count:,} {kind}" for kind, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))]
+    return ", ".join(parts[:most] + ([f"and {len(parts) - most} other kinds"] if len(parts) > most else []))
+
+
+def _files_of(folder: Path, root: Path) -> tuple[list[Path], Counter[str]]:
+    """The files of text below `folder`, in the order of their paths, and the counts of the rest by kind."""
+    left_out, found = Counter(), []
+    walk: list[tuple[Path, str]] = [(folder, os.path.realpath(folder))]  # paths, and where they really lie
+    links: list[tuple[Path, str]] = []
+    read: set[str] = set()
+    while walk or links:
+        path, real = walk.pop() if walk else links.pop(0)
+        with named(path):
+            mode = path.stat().st_mode
+            if real in read:
+                left_out["links to what is read already"] += 1
+            elif stat.S_ISREG(mode):
+                found.append(path)
+            elif not stat.S_ISDIR(mode):
+                left_out["devices, pipes and sockets"] += 1
+            elif path != folder and (kind := _not_data(path, root)):
+                left_out[kind] += 1
+            else:
+                entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        left_out["hidden files and folders"] += 1
+                    elif not entry.is_dir() and kind_of(Path(entry.name)) is None:
+                        left_out[f"files ending in {Path(entry.name).suffix.lower() or 'nothing'}"] += 1
+                    elif entry.is_symlink():
+                        links.append((Path(entry.path), os.path.realpath(entry.path)))
+                    else:
+                        walk.append((Path(entry.path), os.path.join(real, entry.name)))
+            read.add(real)
+    kept = sorted(found)
+    for kind, dropped in (("data set cards", _cards(kept)), ("tables of other splits than train", _held_out(kept))):
+        left_out[kind] += len(dropped)
+        kept = [path for path in kept if path not in dropped]
+    return kept, left_out
+
+
+def _not_data(folder: Path, root: Path) -> str | None:
+    """What a folder holds whose files are no data; None for any other."""
+    if root.exists() and folder.samefile(root):
+        return "caches"
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    keys = set(config) if isinstance(config, dict) else set()
+    return "folders of runs and weights" if "model_type" in keys or {"identity", "digest"} <= keys else None
+
+
+def _cards(files: list[Path]) -> set[Path]:
+    """Which are a README.md about data, rather than data."""
+    of_rows = {parent for file in files if kind_of(file) in ROWS for parent in file.parents}
+
+    def has_header(path: Path) -> bool:
+        with named(path), open(path, "rb") as file:
+            return re.match(rb"(\xef\xbb\xbf)?---\r?\n", file.read(8)) is not None
+
+    return {f for f in files if f.name.lower() == "readme.md" and (f.parent in of_rows or has_header(f))}
+
+
+def _held_out(files: list[Path]) -> set[Path]:
+    """Tables of a split that is not for training, where some are of the split train."""
+    splits = {file: _split(file) for file in files if kind_of(file) in TABLES}
+    if "train" not in splits.values():
+        return set()
+    return {file for file, split in splits.items() if split in HELD_OUT}
+
+
+def _split(table: Path) -> str:
+    """ "train" of .../train-00000-of-00002.parquet, and of train/data-00000-of-00002.arrow."""
+    words = (re.split(r"[-_.]", table.name.lower())[0], table.parent.name.lower())
+    return next((word for word in words if word == "train" or word in HELD_OUT), "")
