@@ -28,7 +28,7 @@ def contamination(arguments: argparse.Namespace) -> int:
     """Prints a table of the overlaps and writes `--out`, a json file with every item's verdict."""
     from rich.console import Console
 
-    from gpt_jax.evaluation.overlap import NgramFilter, bloom_overlap, false_positives, split_tasks
+    from gpt_jax.contamination.overlap import NgramFilter, bloom_overlap, false_positives, split_tasks
 
     tasks = {}
     for name in arguments.tasks.split(","):
@@ -58,7 +58,7 @@ def contamination(arguments: argparse.Namespace) -> int:
 
 
 def _row(overlaps: list[Any], split: Any) -> dict[str, Any]:
-    from gpt_jax.evaluation.overlap import total
+    from gpt_jax.contamination.overlap import total
 
     whole = total(overlaps)
     return {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from gpt_jax.evaluation.task import find_tasks
 from tests.evaluation.models import text_model
 
 
-def ask(*requests):
+def ask(*requests) -> Any:
     model = text_model()
     return answer(model, requests, encode(model.tokenizer, requests, 96, 96), Options())
 

@@ -18,8 +18,7 @@ from typing import Literal
 import numpy as np
 from rbloom import Bloom
 
-from gpt_jax.errors import InputError
-from gpt_jax.evaluation.ngrams import (
+from gpt_jax.contamination.ngrams import (
     END,
     Documents,
     NgramIndex,
@@ -31,6 +30,7 @@ from gpt_jax.evaluation.ngrams import (
     unpunctuated_words,
     word_batches,
 )
+from gpt_jax.errors import InputError
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5  # of GPT-3's N
 PART = 1 << 25  # n-grams of one Bloom filter

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gpt_jax.evaluation.ngrams import NgramIndex, ngrams, unpunctuated_words
+from gpt_jax.contamination.ngrams import NgramIndex, ngrams, unpunctuated_words
 
 
 def filter_training(

@@ -13,10 +13,9 @@ import configs
 from experiments.cli import main
 from experiments.commands.contamination import item_text
 from gpt_jax.config import override
-from gpt_jax.errors import InputError
-from gpt_jax.evaluation import ngrams as ngrams_module
-from gpt_jax.evaluation.ngrams import NgramIndex, alphanumeric_words, unpunctuated_words
-from gpt_jax.evaluation.overlap import (
+from gpt_jax.contamination import ngrams as ngrams_module
+from gpt_jax.contamination.ngrams import NgramIndex, alphanumeric_words, unpunctuated_words
+from gpt_jax.contamination.overlap import (
     NgramFilter,
     Overlap,
     Split,
@@ -27,7 +26,8 @@ from gpt_jax.evaluation.overlap import (
     split_tasks,
     total,
 )
-from gpt_jax.evaluation.training_filter import filter_training
+from gpt_jax.contamination.training_filter import filter_training
+from gpt_jax.errors import InputError
 from tests.experiments.made_up import write_folder
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=40).map(" ".join)
