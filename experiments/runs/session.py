@@ -15,26 +15,25 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.runs.screen import Screen
 from experiments.measurements.unigram import validation_entropy
+from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
-from gpt_jax.disk import write_atomically
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
 from gpt_jax.data.sources.local import described
 from gpt_jax.data.tokenizers import continued
+from gpt_jax.disk import write_atomically
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
-from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.model.costs import parameter_count
+from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
 from gpt_jax.parallel.hosts import agreed, is_writer, naming_the_lost
+from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import shaped, state_shardings
-from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics_log import MetricsLog
