@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError
 
 MAX_SEED = 2**32 - 1
@@ -154,8 +154,8 @@ def output_file(path: Path | None, keys: Sequence[str], *beside: str) -> Path | 
         raise InputError(f"--out: {str(path)!r} is not allowed: a name that ends in .json")
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
+            found = read_json(path)
+        except InputError:
             found = None
         if not isinstance(found, dict) or not set(keys) <= found.keys():
             raise InputError(f"--out: {str(path)!r} is no earlier output: allowed: such a file, or a new one")

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.arguments import add_data_dir, output_file, whole
 from experiments.command import Command
+from gpt_jax.disk import parse_json, read_utf8
 from gpt_jax.errors import InputError
 
 SUFFIXES = (".txt", ".jsonl", ".tsv")
@@ -129,15 +130,15 @@ def _texts(name: str, data_dir: Path | None) -> dict[str, list[str]]:
 def _read(path: Path) -> list[str]:
     """One item a line; of a .tsv's columns those of two words or more, without the line of their names."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+        lines = [(f"{path}:{n}", line) for n, line in enumerate(read_utf8(path).split("\n"), 1) if line.strip()]
         if path.suffix == ".jsonl":
-            return [item_text(json.loads(line)) for line in lines]
-    except (OSError, ValueError) as error:
-        raise InputError(f"--tasks: {path} cannot be read: {error}") from None
+            return [item_text(parse_json(line, where)) for where, line in lines]
+    except InputError as error:
+        raise InputError(f"--tasks: {error}") from None
     if path.suffix == ".tsv":
-        columns = ([c for c in line.split("\t") if len(c.split()) > 1] for line in lines[1:])
+        columns = ([c for c in line.split("\t") if len(c.split()) > 1] for _, line in lines[1:])
         return ["\n".join(row) for row in columns]
-    return lines
+    return [line for _, line in lines]
 
 
 def item_text(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 from gpt_jax.data.public_files import Files
-from gpt_jax.disk import digest_of, write_atomically
+from gpt_jax.disk import digest_of, read_json, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.beam import beam_search
 from gpt_jax.evaluation.encoding import Encoded, Prompt, encode, excess, truncate
@@ -67,8 +68,9 @@ def evaluate(
 ) -> Outcome:  # fmt: skip
     """Scores a model on a task with `shots` examples before each item ("fit": as many as fit every item's context).
 
-    Answers are kept in the folder `cache` under (model, requests, options), so that a changed metric is computed anew
-    and a repeated question is not. Raises `InputError` on files that are missing, and on what does not fit.
+    Answers are kept in the folder `cache`, if it can be written, under (model, requests, options), so that a changed
+    metric is computed again and a repeated question is not asked again.
+    Raises `InputError` on files that are missing, and on what does not fit.
     """
     items, numbers = chosen_items(task, files, options)
     if shots and task.example is None:
@@ -82,12 +84,13 @@ def evaluate(
                      *([options.batch_tokens or suitable_tokens()] if sampled else [])])  # fmt: skip
     path = None if cache is None or not model.digest else cache / f"{task.name}-{count}-{key}.json"
     flat = [r for part in asked for r in part]
-    answers = read_answers(path) if path is not None and path.is_file() else None
+    answers = read_answers(path) if path is not None else None
     if answers is None or len(answers) != len(flat):
         answers = answer(model, flat, [e for part in encoded for e in part], options, progress)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps([_plain(a) for a in answers]))
+            with suppress(OSError):  # what cannot be kept is asked again the next time, and its scores are not lost
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, json.dumps([_plain(a) for a in answers]))
     rows: list[Row] = []
     records = []
     for number, item, requests, shown_count in zip(numbers, items, asked, kept, strict=True):
@@ -270,10 +273,10 @@ def _plain(answer: Answer) -> Any:
 
 
 def read_answers(path: Path) -> list[Answer] | None:
-    """What was kept in a cache file; None where it is damaged."""
+    """What was kept in a cache file; None where there is none, or a damaged one."""
     try:
-        return [_read(a) for a in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+        return [_read(a) for a in read_json(path, list)]
+    except (InputError, TypeError):
         return None
 
 

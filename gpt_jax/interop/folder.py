@@ -13,7 +13,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer
-from gpt_jax.disk import write_atomically
+from gpt_jax.disk import read_json, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.interop.layout import (
     HEAD,
@@ -24,7 +24,7 @@ from gpt_jax.interop.layout import (
     transformers_config,
 )
 from gpt_jax.interop.openai import HPARAMS, SHAPES, load_openai_gpt1, load_openai_gpt2
-from gpt_jax.interop.tensors import CONFIG, INDEX, WEIGHTS, plain_array, read_json, read_tensors, write_tensors
+from gpt_jax.interop.tensors import CONFIG, INDEX, WEIGHTS, plain_array, read_tensors, write_tensors
 from gpt_jax.interop.tokenizer_files import FILES, write_tokenizer
 
 
@@ -77,7 +77,7 @@ def cut_vocabulary(
 
 
 def _load_transformers(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    values = read_json(folder / CONFIG)
+    values = read_json(folder / CONFIG, dict)
     try:
         config = model_config(values)
     except InputError as error:

@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError
 from gpt_jax.interop.layout import POSITION_EMBEDDING, TOKEN_EMBEDDING, from_named_tensors
-from gpt_jax.interop.tensors import read_json, read_tensors
+from gpt_jax.interop.tensors import read_tensors
 
 SHAPES, ENCODER, HPARAMS = "params_shapes.json", "encoder_bpe_40000.json", "hparams.json"
 HEAD_WIDTH = 64  # of every released GPT-1 and GPT-2
@@ -84,7 +85,7 @@ def load_openai_gpt2(folder: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
     Raises `InputError` on a missing or damaged file, and on variables that are missing, left over or misshapen.
     """
     folder = Path(folder)
-    values = read_json(folder / HPARAMS)
+    values = read_json(folder / HPARAMS, dict)
     sizes = {}
     for ours, theirs in (
         ("vocab_size", "n_vocab"), ("context_length", "n_ctx"), ("d_model", "n_embd"), ("n_head", "n_head"),
@@ -166,4 +167,4 @@ def _entries(folder: Path) -> int:
     """Tokens of the vocabulary, without special ones: what a joint matrix does not say by itself."""
     if not (folder / ENCODER).is_file():
         raise InputError(f"{folder / ENCODER} is missing: a joint matrix needs it, to tell tokens from positions")
-    return len(read_json(folder / ENCODER))
+    return len(read_json(folder / ENCODER, dict))

@@ -1,8 +1,7 @@
-"""Tensors by name, to a safetensors file, and from one or from the shards of an index; and the JSON beside them."""
+"""Tensors by name, to a safetensors file, and from one or from the shards of an index."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -15,27 +14,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16", "F64")  # all but the last are exact in float32; that one is rounded
 WRITTEN = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(np.float64))
 BUFFERS = re.compile(r"(transformer\.)?(h\.\d+\.attn\.(bias|masked_bias)|position_ids)")  # constants, not weights
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """What a JSON file holds, an object or (`kind` list) an array. Raises `InputError` if it is missing or damaged."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: allowed: a folder with {path.name} beside its weights") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(values, kind):
-        raise InputError(
-            f"{path} holds {type(values).__name__}: allowed: a JSON {'object' if kind is dict else 'array'}"
-        )
-    return values
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -57,7 +42,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 def _shards(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """(file, names of its tensors) for each shard of the index."""
     path = folder / INDEX
-    index = read_json(path).get("weight_map")
+    index = read_json(path, dict).get("weight_map")
     if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
         raise InputError(f"{path}: weight_map is not allowed: a JSON object of tensor names and file names")
     for name in sorted(set(index.values())):

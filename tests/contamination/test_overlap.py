@@ -236,7 +236,7 @@ def test_the_command_refuses_what_is_not_there(tmp_path, capsys):
     (tmp_path / "task.txt").write_text("a line\n", encoding="utf-8")
     for arguments, word in (
         ([str(tmp_path / "none"), "--tasks", str(tmp_path / "task.txt")], "none: does not exist"),
-        ([str(tmp_path), "--tasks", str(tmp_path / "none.tsv")], "none.tsv cannot be read"),
+        ([str(tmp_path), "--tasks", str(tmp_path / "none.tsv")], "none.tsv is missing"),
         ([str(tmp_path / "task.txt"), "--tasks", str(tmp_path / "task.txt")], "holds no run of 8 words"),
     ):
         assert main(["contamination", *arguments]) == 2

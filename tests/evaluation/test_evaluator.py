@@ -178,6 +178,21 @@ def test_a_damaged_cache_file_is_answered_anew(tmp_path):
     assert evaluate(model, choosing(), Files(), cache=tmp_path).records == first.records
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]", "\0" * 99, "{}", "[1]"])
+def test_a_cache_file_of_anything_else_is_answered_again(tmp_path, content):
+    model = text_model(digest="one")
+    first = evaluate(model, choosing(), Files(), cache=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_text(content, encoding="utf-8")
+    assert evaluate(model, choosing(), Files(), cache=tmp_path).records == first.records
+
+
+def test_scores_are_not_lost_where_the_cache_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    kept = evaluate(text_model(digest="one"), choosing(), Files(), cache=tmp_path / "cache")
+    assert evaluate(text_model(digest="one"), choosing(), Files(), cache=tmp_path / "file").records == kept.records
+
+
 def test_a_limit_takes_that_many_items_at_random_by_the_seed():
     items = lambda seed: [  # noqa: E731
         record["item"] for record in evaluate(text_model(), choosing(), Files(), 0, Options(seed, limit=4)).records

@@ -73,7 +73,7 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
     weights.unlink()
     assert_one_line(folder, ("model.safetensors is missing",))
     (folder / "config.json").write_text("{", encoding="utf-8")
-    assert_one_line(folder, ("config.json is not JSON",))
+    assert_one_line(folder, ("config.json: not JSON",))
     (folder / "config.json").unlink()
     assert_one_line(folder, ("config.json is missing",))
 

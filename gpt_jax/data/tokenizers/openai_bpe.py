@@ -9,14 +9,13 @@ splits otherwise ("don't" is "do n't" there, "don ' t" here) and at newlines, wh
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
-from gpt_jax.disk import digest_of, read_json, read_utf8
+from gpt_jax.disk import digest_of, parse_json, read_json, read_utf8
 from gpt_jax.errors import InputError
 
 FILE = "tokenizer.json"
@@ -44,7 +43,7 @@ class BpeTokenizer:
         inner.encode_special_tokens = True  # <|endoftext|> inside a text is text
         inner.no_truncation()
         inner.no_padding()
-        content = json.loads(inner.to_str())
+        content = parse_json(inner.to_str(), where)
         model, splitter = content["model"], content["pre_tokenizer"] or {}
         merges = "\n".join(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
         vocabulary = "\n".join(f"{token} {i}" for token, i in model["vocab"].items())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from hashlib import sha1
+from typing import Any
 
 import numpy as np
 
 from gpt_jax.data.public_files import Files
+from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
 from gpt_jax.evaluation.requests import Answer, Generate, Request, written
@@ -113,20 +115,20 @@ def solved_questions(files: Files) -> list[Item]:
 def conversations(files: Files) -> list[Item]:
     """CoQA: the story, the conversation so far, and the next question; one item for each turn."""
     name = "coqa-dev-v1.0.json"
-    text = files.text(name)
+    content = parse_json(files.text(name), name)
     try:
-        data = json.loads(text)["data"]
-    except (ValueError, KeyError):
-        raise InputError(f"{name} is not CoQA's: an object with `data`") from None
-    found = []
-    for story in data:
-        history = story["story"]
-        for n, (question, answer) in enumerate(zip(story["questions"], story["answers"], strict=True)):
-            context = f"{history}\nQ: {question['input_text']}\nA:"
-            others = [turns[n]["input_text"] for turns in story.get("additional_answers", {}).values()]
-            found.append({"context": context, "answers": [answer["input_text"], *others]})
-            history = f"{context} {answer['input_text']}"
-    return found
+        return [turn for story in content["data"] for turn in _turns(story)]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise InputError(f"{name} is not CoQA's: `data`, a list of stories, each with questions and answers") from None
+
+
+def _turns(story: dict[str, Any]) -> Iterator[Item]:
+    history = story["story"]
+    for n, (question, answer) in enumerate(zip(story["questions"], story["answers"], strict=True)):
+        context = f"{history}\nQ: {question['input_text']}\nA:"
+        others = [turns[n]["input_text"] for turns in story.get("additional_answers", {}).values()]
+        yield {"context": context, "answers": [answer["input_text"], *others]}
+        history = f"{context} {answer['input_text']}"
 
 
 def reply(item: Item, shown: str) -> list[Request]:

@@ -6,9 +6,8 @@ best mean token log-probability, is in gpt1_heuristics.py.
 
 from __future__ import annotations
 
-import json
-
 from gpt_jax.data.public_files import Files
+from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.forms import choice_task
 from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
@@ -19,14 +18,13 @@ def read(files: Files, split: str) -> list[Item]:
     """`RACE/SPLIT/{middle,high}/*.txt` as distributed: one object with article, questions, options, answers."""
     found = []
     for name, text in files.members(".txt", f"RACE/{split}", f"RACE_{split}.zip"):
+        page = parse_json(text, name)
         try:
-            page = json.loads(text)
-            questions = list(zip(page["questions"], page["options"], page["answers"], strict=True))
-        except (ValueError, KeyError):
+            for question, options, letter in zip(page["questions"], page["options"], page["answers"], strict=True):
+                context, answers = f"{page['article']}\n\nQ: {question}\n\nA:", [f" {o}" for o in options]
+                found.append({"context": context, "choices": answers, "answer": "ABCD".index(letter)})
+        except (KeyError, TypeError, ValueError):
             raise InputError(f"{name} is not a page of RACE: article, questions, options, answers") from None
-        for question, options, letter in questions:
-            context = f"{page['article']}\n\nQ: {question}\n\nA:"
-            found.append({"context": context, "choices": [f" {o}" for o in options], "answer": "ABCD".index(letter)})
     return found
 
 

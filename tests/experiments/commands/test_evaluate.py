@@ -158,11 +158,11 @@ def test_what_was_measured_before_an_error_is_shown_and_written(place, capsys):
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ('{"words": "a b"}', "line 2: 'text' is nothing: text is needed"),
-        ('{"text": 3}', "line 2: 'text' is 3: text is needed"),
-        ('{"text": "a', "line 2 is not a JSON object"),
-        ("[]", "line 2 is not a JSON object"),
-        ('{"text": "a \\ud800"}', "line 2 is not a JSON object"),
+        ('{"words": "a b"}', "lambada_test.jsonl:2: 'text' is nothing: text is needed"),
+        ('{"text": 3}', "lambada_test.jsonl:2: 'text' is 3: text is needed"),
+        ('{"text": "a', "lambada_test.jsonl:2: not JSON"),
+        ("[]", "lambada_test.jsonl:2: not a JSON object"),
+        ('{"text": "a \\ud800"}', "lambada_test.jsonl:2: not valid Unicode"),
     ],
 )
 def test_a_damaged_line_is_named(place, capsys, line, named):
