@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.runs.full_disk import hush_writers
+from experiments.runs.signals import leave
 from gpt_jax.parallel.hosts import initialize, is_writer
 
 
 def joined_console(hosts: str | None) -> Console:
     """The terminal of a run, after joining the other processes that `--hosts` names; one process prints."""
     hush_writers()
-    initialize(hosts)
+    initialize(hosts, leave)
     return Console(quiet=not is_writer())
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STATUS = 130  # of a command that was stopped at once: the shell's for Ctrl-C
@@ -67,3 +67,11 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def leave(line: str) -> None:
+    """Ends this process at once, whatever its threads wait for, with `line` and status 1."""
+    with suppress(OSError):  # nobody may be left to read it
+        sys.stdout.flush()
+        say(line)
+    os._exit(1)

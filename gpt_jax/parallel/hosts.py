@@ -41,10 +41,10 @@ def parse_hosts(text: str) -> Hosts:
     return Hosts(coordinator, int(numbers[0]), int(numbers[1]))
 
 
-def initialize(hosts: str | None) -> None:
+def initialize(hosts: str | None, end: Callable[[str], None]) -> None:
     """Joins the other processes; before anything else asks JAX for devices. None: this process is alone.
 
-    From then on a process that dies or hangs ends the others, with a line that names it and status 1, within
+    From then on a process that dies or hangs has the others call `end` with a line that names it, within
     GPT_JAX_HOSTS_SILENCE seconds (60); one that does not start, within GPT_JAX_HOSTS_START seconds (300; with "auto",
     JAX waits for the launcher's processes itself).
 
@@ -65,10 +65,10 @@ def initialize(hosts: str | None) -> None:
         if hosts == "auto":
             jax.distributed.initialize(**patience)
             state = watch.state()
-            _watch = watch.Watch(state.coordinator_address, state.num_processes, state.process_id, start, silence)
+            _watch = watch.Watch(state.coordinator_address, state.num_processes, state.process_id, start, silence, end)
         else:
             given = parse_hosts(hosts)
-            _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence)
+            _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence, end)
             jax.distributed.initialize(given.coordinator, given.count, given.index, **patience)
         _watch.started()
     except (RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Notices that another process of a run is gone, and ends this one with a line that names it.
+"""Notices that another process of a run is gone, and has this one ended with a line that names it.
 
 Each process counts upwards in the key-value store of JAX's coordinator, process 0. A process whose count stands still
 has died or hangs. The store cannot be asked before all processes have come. JAX's own watch would abort the others with
@@ -7,9 +7,7 @@ a stack trace, after its heartbeat's timeout; ours is sooner, so that JAX's neve
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,18 +29,12 @@ def client() -> Any:
     return state().client
 
 
-def end(line: str) -> None:
-    """Ends this process at once, whatever its threads wait for, with `line` and status 1."""
-    sys.stdout.flush()
-    print(line, file=sys.stderr, flush=True)
-    os._exit(1)
-
-
 class Watch:
     """Two threads: one talks to the coordinator, which may never answer; the other watches the time.
 
     Until `started()` is called, the processes have `start_seconds` to come; from then on, each must be heard of every
-    `silence_seconds`.
+    `silence_seconds`. `end` is called once, in a thread, with the line that names the lost. It should end the process:
+    the main thread may wait for ever.
     """
 
     def __init__(
@@ -52,7 +44,7 @@ class Watch:
         index: int,
         start_seconds: float,
         silence_seconds: float,
-        end: Callable[[str], None] = end,
+        end: Callable[[str], None],
         client: Callable[[], Any] = client,
     ):
         self._alone = "process 1" if count == 2 else f"one of the processes 1 to {count - 1}"

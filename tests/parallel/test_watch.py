@@ -20,8 +20,9 @@ PROGRAM = """
 import sys, time
 import numpy as np
 from jax.experimental import multihost_utils
+from experiments.runs.signals import leave
 from gpt_jax.parallel.hosts import initialize, naming_the_lost
-initialize(sys.argv[1])
+initialize(sys.argv[1], leave)
 multihost_utils.process_allgather(np.array(True))
 print("up", flush=True)
 with naming_the_lost():
