@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from experiments.experiment import FAILED, Comparison
 from experiments.runs.results import Result
-from experiments.verdicts.statistics import Interval, bootstrap_interval, mean_and_sd, rate_difference, t_interval
+from experiments.verdicts.statistics import mean_and_sd, rate_difference, t_interval
+from gpt_jax.intervals import Interval, bootstrap, mean
 
 Verdict = Literal["reproduced", "contradicted", "not at this scale", "too few seeds"]
 BOOTSTRAP_FROM = 5  # pairs; below, its interval is far too narrow
@@ -69,10 +72,10 @@ def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
             differences[seed] = difference
     values = list(differences.values())
     interval = t_interval(values) if len(values) > 1 else None
-    bootstrap = bootstrap_interval(values) if len(values) >= BOOTSTRAP_FROM else None
+    resampled = bootstrap(mean, np.asarray(values), resamples=10_000) if len(values) >= BOOTSTRAP_FROM else None
     found = verdict(interval, comparison)
     return Judged(
-        comparison, treatment, control, differences, interval, bootstrap, found, len(differences), tuple(notes)
+        comparison, treatment, control, differences, interval, resampled, found, len(differences), tuple(notes)
     )
 
 

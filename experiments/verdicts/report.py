@@ -12,8 +12,9 @@ from experiments.experiment import FAILED, Experiment
 from experiments.runs.results import Result, read_results, unfinished
 from experiments.verdicts import plots
 from experiments.verdicts.judge import Judged, judge
-from experiments.verdicts.statistics import Interval, clopper_pearson, mean_and_sd, t_interval
+from experiments.verdicts.statistics import mean_and_sd, t_interval
 from gpt_jax.errors import InputError
+from gpt_jax.intervals import Interval, proportion
 
 RULE = (
     "Reproduced: the 95 % interval lies wholly on the stated side of 0 and the estimate reaches the stated margin. "
@@ -127,7 +128,7 @@ def arms_rows(report: Report) -> list[tuple[str, ...]]:
     for arm in dict.fromkeys(r.arm for r in report.results):
         runs = [r for r in report.results if r.arm == arm]
         good = [r for r in runs if not r.failure]
-        rate = clopper_pearson(len(runs) - len(good), len(runs))
+        rate = proportion(len(runs) - len(good), len(runs))
         cells = []
         for metric in report.experiment.metrics:
             mean, sd = mean_and_sd([v for r in good if math.isfinite(v := r.value(metric))])

@@ -19,7 +19,7 @@ from gpt_jax.errors import InputError
 from gpt_jax.evaluation.beam import beam_search
 from gpt_jax.evaluation.encoding import Encoded, Prompt, encode, excess, truncate
 from gpt_jax.evaluation.few_shot import draw, most_shots, shown
-from gpt_jax.evaluation.metrics import Estimate, Metric, bootstrap
+from gpt_jax.evaluation.metrics import Estimate, Metric, estimate
 from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, LogLikelihood, Request
 from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens
 from gpt_jax.evaluation.task import Item, Row, Task
@@ -104,7 +104,7 @@ def evaluate(
         })  # fmt: skip
     if not rows:
         raise InputError(f"{task.name}: nothing is scored: its texts are empty")
-    estimates = tuple((metric, bootstrap(metric, rows)) for metric in task.metrics)
+    estimates = tuple((metric, estimate(metric, rows)) for metric in task.metrics)
     return Outcome(task.name, count, float(np.mean(kept)), estimates, records)
 
 
@@ -114,7 +114,7 @@ def part_of(outcome: Outcome, numbers: Collection[int]) -> Outcome | None:
     rows = [row for r in records for row in (r["scores"] if isinstance(r["scores"], list) else [r["scores"]])]
     if not rows:
         return None
-    estimates = tuple((metric, bootstrap(metric, rows)) for metric, _ in outcome.estimates)
+    estimates = tuple((metric, estimate(metric, rows)) for metric, _ in outcome.estimates)
     shown = sum(record["shots"] for record in records) / len(records)
     return Outcome(outcome.task, outcome.shots, shown, estimates, records)
 

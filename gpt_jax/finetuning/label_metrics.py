@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpt_jax.errors import unknown
+from gpt_jax.intervals import Interval, bootstrap, proportion
 
 METRICS = ("accuracy", "matthews", "pearson", "spearman", "f1")
 
@@ -42,16 +43,16 @@ def score(metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence
         return float(metrics.matthews_corrcoef(true, predicted))
 
 
-def bootstrap_interval(
-    metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence[Any] | np.ndarray, resamples: int = 1000,
-    seed: int = 0, confidence: float = 0.95,
-) -> tuple[float, float]:  # fmt: skip
-    """The percentile interval of `score` over examples drawn again with replacement."""
+def interval(
+    metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence[Any] | np.ndarray, seed: int = 0
+) -> Interval:
+    """`score` with its 95 % interval over examples: exact of an accuracy, else the bootstrap's, predictions and labels
+    drawn in pairs."""
     predicted, true = np.asarray(predictions), np.asarray(labels)
-    draws = np.random.default_rng(seed).integers(0, len(true), (resamples, len(true)))
-    scores = [score(metric, predicted[draw], true[draw]) for draw in draws]
-    low, high = np.quantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    if metric == "accuracy":
+        score(metric, predicted, true)  # raises
+        return proportion(int((predicted == true).sum()), len(true))
+    return bootstrap(lambda p, t: score(metric, p, t), predicted, true, vectorized=False, seed=seed)
 
 
 # Out-of-distribution detection (Hendrycks et al. 2020, section 4): an anomaly score, here minus the largest softmax

@@ -228,6 +228,14 @@ def test_a_gap_is_iid_less_the_mean_of_ood_with_intervals_that_narrow_with_more_
     assert np.isnan(losses([False], [[False]])["relative_gap"].value)
 
 
+def test_all_right_and_then_all_wrong_is_not_surely_a_loss_of_everything():
+    found = losses([True] * 20, [[False] * 20])
+    limit = 100 * 0.0125 ** (1 / 20)  # of 20 right in 20, at 97.5 %
+    assert found["gap"].value == 100 and found["gap"].high == 100
+    assert found["gap"].low == pytest.approx(limit - (100 - limit))
+    assert found["relative_gap"].low == pytest.approx(1 - (100 - limit) / limit)
+
+
 def test_what_is_unknown_missing_or_damaged_is_named_in_one_line(tmp_path):
     assert pair_names() == COMPOSITION
     with pytest.raises(InputError, match=r"data.source 'scan_lenght'.*did you mean 'scan_length'"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpt_jax.errors import InputError
-from gpt_jax.finetuning.label_metrics import anomaly, auroc, bootstrap_interval, far95, score
+from gpt_jax.finetuning.label_metrics import anomaly, auroc, far95, interval, score
 
 TRUE = [1, 1, 1, 0, 0, 0, 0, 1]
 GUESS = [1, 1, 0, 0, 0, 1, 0, 1]  # 3 true positives, 1 false one, 1 false negative, 3 true negatives
@@ -38,10 +38,16 @@ def test_the_interval_holds_the_score_and_narrows_with_more_examples():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 2000)
     guess = np.where(rng.random(2000) < 0.8, truth, 1 - truth)
-    few, many = bootstrap_interval("accuracy", guess[:100], truth[:100]), bootstrap_interval("accuracy", guess, truth)
-    assert many[0] < score("accuracy", guess, truth) < many[1]
-    assert (many[1] - many[0]) == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 2000), rel=0.2)
-    assert few[1] - few[0] > 3 * (many[1] - many[0])
+    for metric in ("accuracy", "pearson"):
+        few, many = interval(metric, guess[:50], truth[:50]), interval(metric, guess[:600], truth[:600])
+        assert many.low < many.estimate == score(metric, guess[:600], truth[:600]) < many.high
+        assert few.high - few.low > 2.5 * (many.high - many.low)
+    many = interval("accuracy", guess, truth)
+    assert many.high - many.low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 2000), rel=0.1)
+
+
+def test_none_right_of_twenty_is_not_surely_none():
+    assert interval("accuracy", [0] * 20, [1] * 20).high == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
 def test_detection_of_strangers():
