@@ -62,8 +62,14 @@ class Corpus:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """What lay at the source and no document was made of, by kind."""
-        return self.manifest.get("left_out", {})
+        """What lay at the source and no document was made of, and what of the documents the tokens do not hold because
+        the tokenizer replaces or drops it ("losses" in the manifest); by kind."""
+        return self.manifest.get("left_out", {}) | self.manifest.get("losses", {})
+
+    @property
+    def copies(self) -> int:
+        """Documents whose text stands in an earlier one; they are kept, on the earlier one's side of the split."""
+        return self.manifest.get("copies", 0)
 
     @property
     def by_name(self) -> dict[str, Corpus]:

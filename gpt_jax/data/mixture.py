@@ -118,6 +118,7 @@ def mixed(parts: Sequence[Corpus], weights: Sequence[int], names: Sequence[str])
         "train": {key: sum(part.manifest["train"][key] for part in parts) for key in ("windows", "tokens", "bytes")},
         "validation": {"windows": windows, "tokens": sum(tokens), "bytes": round(size)},
         "left_out": dict(sum((Counter(part.left_out) for part in parts), Counter())),
+        "copies": sum(part.copies for part in parts),
     }
     return Mixture(first.folder.parent, first.tokenizer, manifest, tuple(parts), tuple(weights), tuple(names))
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,7 @@ def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokeniz
     (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer")
     manifest = {**plan, "files": {f"tokenizer/{f.name}": sha256(f) for f in sorted((folder / "tokenizer").iterdir())}}
+    losses: Counter[str] = Counter()
     for split in SPLITS:
         layout = Layout(
             plan["context_length"], plan["dtype"], plan["windows_per_shard"], keep_short=split == "validation"
@@ -179,7 +181,9 @@ def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokeniz
             "bytes": tokens.bytes,
             "documents": tokens.documents,
         }
+        losses.update(tokens.losses)
     manifest["copies"] = text.division.copies
+    manifest["losses"] = losses
     manifest["left_out"] = text.source.left_out
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     for split in SPLITS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class DividedText:
 
 
 class TokenStream:
-    """The tokens of one split; after a pass over `batches`, `tokens`, `bytes` and `documents` are its counts.
+    """The tokens of one split; after a pass over `batches`, `tokens`, `bytes`, `documents` and `losses` (what the
+    tokenizer's ids do not hold of the text, by kind) are its counts.
 
     Under `packed`, the tokenizer's `end_of_text` stands before each document, if it has one.
     """
@@ -60,19 +62,23 @@ class TokenStream:
         self._text, self._tokenizer, self._split = text, tokenizer, split
         self._separator = [tokenizer.end_of_text] if packed and tokenizer.end_of_text is not None else []
         self.tokens = self.bytes = self.documents = 0
+        self.losses: Counter[str] = Counter()
 
     def batches(self, first: int) -> Iterator[np.ndarray]:
         """The batches from number `first` on: int32, 1-D.
 
         They are tokenized in the background, with all cores, while the caller does something else. Batches
-        before `first` are read and counted but not tokenized.
+        before `first` are read and counted, and tokenized only where the tokenizer may lose text.
         """
         self.tokens = self.bytes = self.documents = 0
+        self.losses.clear()
         with ThreadPoolExecutor(1) as executor:
             waiting: list[Future[np.ndarray]] = []
             for number, batch in enumerate(self._batches_of_text()):
                 if number >= first:
                     waiting.append(executor.submit(self._encode, batch))
+                elif not self._tokenizer.lossless:
+                    executor.submit(self._encode, batch).result()
                 if len(waiting) > 2:
                     yield self._counted(waiting.pop(0).result())
             for future in waiting:
@@ -99,6 +105,9 @@ class TokenStream:
 
     def _encode(self, batch: list[tuple[bool, str]]) -> np.ndarray:
         rows = self._tokenizer.encode_batch([text for _, text in batch])
+        if not self._tokenizer.lossless:
+            for (_, text), ids in zip(batch, rows, strict=True):
+                self.losses.update(self._tokenizer.losses(text, ids))
         separated = [self._separator + ids if starts else ids for (starts, _), ids in zip(batch, rows, strict=True)]
         tokens = np.concatenate([np.array(ids, np.int64) for ids in separated])
         size = self._tokenizer.vocab_size

@@ -88,7 +88,7 @@ def test_the_digest_of_a_large_file_is_remembered_until_it_changes(folder, root,
         ("x.txt.gz", b"no gzip", "x.txt.gz' is a damaged .gz file"),
         ("x.txt.gz", gzip.compress(b"text" * 1000, mtime=0)[:-20], "x.txt.gz' is a damaged .gz file"),
         ("x.jsonl.gz", gzip.compress(b'{"text": "a"}' * 99, mtime=0)[:30], "x.jsonl.gz' is a damaged .gz file"),
-        ("x.jsonl", b'{"text": "a"}\nnot json', "x.jsonl' line 2 is not JSON"),
+        ("x.jsonl", b'{"text": "a"}\nnot json', "x.jsonl' line 2: not JSON"),
         ("x.jsonl", b'{"text": "a"}\n{"body": "b"}', "x.jsonl' line 2 has no text"),
         ("x.jsonl", b'{"text": 3}', "x.jsonl' line 1 has no text"),
         ("x.jsonl", b'["text"]', "x.jsonl' line 1 has no text"),
@@ -267,7 +267,7 @@ def test_a_missing_column_is_refused_with_those_there_are(tmp_path, root, file):
 @pytest.mark.parametrize("value", ["[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
 def test_json_past_the_parser_is_named_by_line(tmp_path, root, value):
     (tmp_path / "x.jsonl").write_text('{"text": "a"}\n' + value, encoding="utf-8")
-    with pytest.raises(InputError, match=r"x\.jsonl' line 2 is not JSON"):
+    with pytest.raises(InputError, match=r"x\.jsonl' line 2: "):
         read(open_source("local:x.jsonl", tmp_path, root))
 
 

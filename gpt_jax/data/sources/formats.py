@@ -16,7 +16,6 @@ import contextlib
 import functools
 import gzip
 import io
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from gpt_jax.data.text import Document
+from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError, unknown
 
 WHOLE = (".txt", ".md")
@@ -167,9 +167,9 @@ def _lines(path: Path, key: str) -> Iterator[tuple[str, str | None]]:
 def _json_text(line: str, key: str, where: str) -> str | None:
     expected = f"expected an object with the key {key!r} (data.text_key)"
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):  # also a number of thousands of digits, and brackets a thousand deep
-        raise InputError(f"data: {where} is not JSON: {expected}") from None
+        value = parse_json(line, where)
+    except InputError as error:
+        raise InputError(f"data: {error}: {expected}") from None
     text = value.get(key, 0) if isinstance(value, dict) else 0
     if text is not None and not isinstance(text, str):
         raise InputError(f"data: {where} has no text: {expected}")

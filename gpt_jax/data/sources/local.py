@@ -14,7 +14,6 @@ the folder too.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from gpt_jax.data.sources.formats import PACKED, ROWS, TABLES, WHOLE, check_whole, documents, kind_of, named
 from gpt_jax.data.text import Document, Source
-from gpt_jax.disk import Digests, digest_of
+from gpt_jax.disk import Digests, digest_of, read_json
 from gpt_jax.errors import InputError
 
 HELD_OUT = {"test", "validation", "valid", "val", "dev"}  # names of splits beside "train"
@@ -110,8 +109,8 @@ def _not_data(folder: Path, root: Path) -> str | None:
     if root.exists() and folder.samefile(root):
         return "caches"
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = read_json(folder / "config.json")
+    except InputError:
         return None
     keys = set(config) if isinstance(config, dict) else set()
     return "folders of runs and weights" if "model_type" in keys or {"identity", "digest"} <= keys else None

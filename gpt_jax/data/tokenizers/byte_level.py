@@ -18,6 +18,7 @@ class BytesTokenizer:
     vocab_size = 257
     end_of_text = 256
     digest = digest_of(["bytes", 257])
+    lossless = True
 
     def encode(self, text: str) -> list[int]:
         return self.encode_batch([text])[0]
@@ -29,6 +30,10 @@ class BytesTokenizer:
         """Bytes that are not UTF-8, and ids past the vocabulary, come out as U+FFFD."""
         spelled = [bytes([i]) for i in range(256)] + [END_OF_TEXT.encode()]
         return b"".join(spelled[i] if i < len(spelled) else b"\xff" for i in ids).decode(errors="replace")
+
+    def losses(self, text: str, ids: Sequence[int]) -> dict[str, int]:
+        """Nothing is lost."""
+        return {}
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

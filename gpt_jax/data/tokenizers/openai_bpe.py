@@ -9,6 +9,7 @@ splits otherwise ("don't" is "do n't" there, "don ' t" here) and at newlines, wh
 from __future__ import annotations
 
 import importlib.util
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ VOCABULARIES = (
     ("vocab.json", "merges.txt"),  # Transformers, both
 )
 MOST_ENTRIES = 1 << 31  # ids are int32 everywhere
+# What a tokenizer loses of a text, as a count is called on the screen and in a corpus's manifest.
+UNKNOWN, DROPPED, BYTES = "characters as <unk>", "characters that are not printed", "bytes without an entry"
 WORD_END = "</w>"  # GPT-1 marks the end of a word; GPT-2 marks the space before it
 
 
@@ -39,6 +42,8 @@ class BpeTokenizer:
     """
 
     def __init__(self, inner: Any, where: str):
+        from tokenizers.pre_tokenizers import ByteLevel
+
         self._inner = inner
         inner.encode_special_tokens = True  # <|endoftext|> inside a text is text
         inner.no_truncation()
@@ -50,6 +55,8 @@ class BpeTokenizer:
         splitting = {key: value for key, value in splitter.items() if key != "trim_offsets"}
         self.digest = digest_of([vocabulary, merges, content["normalizer"], splitting])
         self.name = "gpt1" if model.get("end_of_word_suffix") == WORD_END else "gpt2"
+        self._unknown: int | None = inner.token_to_id(model["unk_token"]) if model["unk_token"] else None
+        self.lossless = self.name == "gpt2" and set(ByteLevel.alphabet()) <= set(model["vocab"])
         self.end_of_text: int | None = inner.token_to_id(END_OF_TEXT)
         added = {entry["content"]: entry for entry in content["added_tokens"]}
         given = {t: i for t, i in model["vocab"].items() if not _is_special(added.get(t)) or t == END_OF_TEXT}
@@ -68,6 +75,25 @@ class BpeTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8 come out as U+FFFD; ids past the vocabulary are left out."""
         return self._inner.decode([int(i) for i in ids], skip_special_tokens=False)
+
+    def losses(self, text: str, ids: Sequence[int]) -> dict[str, int]:
+        """What of `text` its `ids` do not hold, by kind: counts above 0.
+
+        GPT-1's vocabulary knows not all characters, and its cleaning drops those that are not printed (what it does to
+        case, accents and white space is not counted). A GPT-2 vocabulary without an entry for each byte drops bytes.
+        """
+        unknown = 0 if self._unknown is None else list(ids).count(self._unknown)
+        counts = {UNKNOWN: unknown, DROPPED: sum(map(text.count, self._dropped(text))), BYTES: 0}
+        if self.name == "gpt2" and self._unknown is None and not self.lossless:
+            counts[BYTES] = len(text.encode()) - sum(len(self._inner.id_to_token(i)) for i in ids)  # a character a byte
+        return {kind: count for kind, count in counts.items() if count}
+
+    def _dropped(self, text: str) -> list[str]:
+        """The characters of `text` that are cleaned away. An accent is not: to strip it is a normalisation."""
+        if self._inner.normalizer is None:
+            return []
+        clean = self._inner.normalizer.normalize_str
+        return [c for c in set(text) if not clean(c) and unicodedata.category(c) != "Mn"]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ class SentencePieceTokenizer:
     """A trained SentencePiece model. `model` is the serialised file."""
 
     name = "sentencepiece"
+    lossless = True  # `load` refuses a model that does not spell bytes
 
     def __init__(self, model: bytes):
         import sentencepiece
@@ -71,6 +72,10 @@ class SentencePieceTokenizer:
             text * len(list(run)) if text is not None else self._processor.decode([i for i, _ in run])
             for text, run in parts
         )
+
+    def losses(self, text: str, ids: Sequence[int]) -> dict[str, int]:
+        """Nothing is lost."""
+        return {}
 
     def pieces(self) -> list[str]:
         """Every entry as SentencePiece writes it, by id; of two merges the one of the lower id is made first."""
