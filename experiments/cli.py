@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from experiments.command import START, carry_out, in_one_line, load, overview
 from experiments.runs.full_disk import DiskFull
-from experiments.runs.signals import STATUS, Stopped
+from experiments.runs.signals import STATUS, CommandStopped
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     again = shlex.join([*START.split(), *argv])
     try:
         return in_one_line(lambda: _dispatch(*(argv or ["list"])))
-    except Stopped as stopped:
+    except CommandStopped as stopped:
         print(f"{stopped}; go on with: {stopped.go_on or again}", file=sys.stderr)
         return 0
     except DiskFull as full:

@@ -6,6 +6,7 @@ a file may import JAX at the top, so that `list` stays quick: `evaluate` imports
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,4 +188,9 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown("experiment", name, names())
     module = import_module(f"experiments.claims.{name}")
-    return dataclasses.replace(module.EXPERIMENT, name=name, claim=module.__doc__ or "")
+    return dataclasses.replace(module.EXPERIMENT, name=name, claim=_docstring(CLAIMS / f"{name}.py"))
+
+
+def _docstring(path: Path) -> str:
+    """What a module says it is, from its source: `python -OO` takes the docstrings out of what it runs."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False) or ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
 from gpt_jax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, unknown
 
 OPENAI_SIZES = ("params_shapes.json", "hparams.json")  # beside the weights of GPT-1 and of GPT-2 as released
@@ -35,7 +35,7 @@ def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, 
     """
     if is_run_folder(folder):
         run, _ = read_run(folder)
-        if run.finetuning.task is not None:
+        if run.kind == "finetuning":
             raise InputError(f"{folder} holds a classifier, for `classify`: a language model's folder is allowed")
         config, params = run.model, restore(run, folder, report, step).params
         tokenizer = load_tokenizer(folder / "tokenizer")
@@ -68,11 +68,7 @@ def is_run_folder(folder: Path) -> bool:
             "runs are in DIR/EXPERIMENT/ARM/seed-N, weights are config.json and model.safetensors, or OpenAI's files "
             f"with {' or '.join(OPENAI_SIZES)}"
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    return isinstance(content, dict) and "identity" in content
+    return "identity" in read_json(path, dict)
 
 
 def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
@@ -80,10 +76,10 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{folder} is not a run folder: it has no config.json")
+    content = read_json(path, dict)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         identity, stated = dict(content.pop("identity")), content.pop("digest")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged: it does not read as a run's config") from None
     config = from_dict(content)
     if digest(config) != stated:

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def classify(arguments: argparse.Namespace) -> int:
     """Prints the label of a text, a pair of texts, or the best answer to a question, with the probabilities."""
-    from experiments.runs.finetuning_session import named, restore
+    from experiments.runs.finetuning.predictions import named
+    from experiments.runs.finetuning.saved import restore
     from gpt_jax.data.tasks import Example
 
     folder = arguments.folder

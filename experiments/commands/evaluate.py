@@ -90,9 +90,9 @@ def read_shots(text: str) -> list[int | str]:
 
 def read_splits(path: Path, tasks: Sequence[str]) -> dict[str, dict[str, list[int]]]:
     """Task -> its clean and its dirty items, by number, from what `contamination --out` wrote. Raises `InputError`."""
-    from experiments.runs.results import read_json
+    from gpt_jax.disk import read_json
 
-    found = read_json(path).get("tasks")
+    found = read_json(path, dict).get("tasks")
     if not isinstance(found, dict):
         raise InputError(f"--overlap: {path} has no tasks: allowed: the file that `contamination --out` wrote")
     for name in tasks:
@@ -125,12 +125,12 @@ def _checkpoints(arguments: argparse.Namespace) -> list[tuple[int | None, int | 
     """(step, tokens seen) of each checkpoint to evaluate; (None, None) is the newest, or a weights folder's model."""
     if not arguments.checkpoints:
         return [(None, None)]
-    from experiments.runs.results import metric_lines
     from experiments.runs.weights import checkpoint_steps, is_run_folder
+    from gpt_jax.disk import read_jsonl
 
     if not is_run_folder(arguments.folder):
         raise InputError(f"--checkpoints: {arguments.folder} is a weights folder: allowed: a run folder")
-    tokens = {line["step"]: line["tokens"] for line in metric_lines(arguments.folder / "metrics.jsonl")}
+    tokens = {line["step"]: line["tokens"] for _, line in read_jsonl(arguments.folder / "metrics.jsonl")}
     return [(step, tokens.get(step)) for step in checkpoint_steps(arguments.folder)]
 
 

@@ -27,7 +27,7 @@ def finetune(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from experiments.runs import runner
-    from experiments.runs.signals import Stopped, stop_on_signal
+    from experiments.runs.signals import CommandStopped, stop_on_signal
     from experiments.verdicts.printout import print_over_seeds
 
     data_dir = existing(arguments.data_dir, "--data-dir")
@@ -52,7 +52,7 @@ def finetune(arguments: argparse.Namespace) -> int:
                     should_stop=should_stop,
                 )
             except runner.Interrupted as stopped:
-                raise Stopped(f"{folder}: {stopped}") from None
+                raise CommandStopped(f"{folder}: {stopped}") from None
             except TrainingDiverged as error:
                 print(f"failed: seed {seed}: {error}", file=sys.stderr)
     if len(results) > 1:

@@ -35,7 +35,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
     from experiments.runs import runner
     from experiments.runs.screen import joined_console
-    from experiments.runs.signals import Stopped, stop_on_signal
+    from experiments.runs.signals import CommandStopped, stop_on_signal
 
     config, identity = runner.read_folder(folder)
     changes = parse_overrides(arguments.overrides)
@@ -63,7 +63,7 @@ def resume(arguments: argparse.Namespace) -> int:
                 **rules,
             )
         except runner.Interrupted as stopped:
-            raise Stopped(f"{folder}: {stopped}") from None
+            raise CommandStopped(f"{folder}: {stopped}") from None
         except TrainingDiverged as error:
             print(f"failed: {error}", file=sys.stderr)
             return 1

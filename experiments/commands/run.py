@@ -83,7 +83,7 @@ def _train_all(
     """Runs all of `configs`; a line for each that failed. Wrong use, seen at the first, stops at once."""
     from experiments.runs import runner
     from experiments.runs.full_disk import DiskFull
-    from experiments.runs.signals import Stopped, stop_on_signal
+    from experiments.runs.signals import CommandStopped, stop_on_signal
 
     lost: list[str] = []
     with stop_on_signal() as should_stop:
@@ -106,7 +106,7 @@ def _train_all(
                 )
             except runner.Interrupted as stopped:
                 one = len(configs) == 1 and (folder / "config.json").exists() and not hosts
-                raise Stopped(f"{folder}: {stopped}", again if one else None) from None
+                raise CommandStopped(f"{folder}: {stopped}", again if one else None) from None
             except DiskFull:  # for the other arms too
                 for line in lost:
                     print(f"failed: {line}", file=sys.stderr)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from gpt_jax.config import RunConfig
 from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.training.plan import make_plan
 
 
 @dataclass(frozen=True)
@@ -26,20 +25,13 @@ class Compute:
 
 def compute(configs: Iterable[RunConfig]) -> Compute:
     """The cost of training all of `configs`, evaluation apart. Starts JAX for the shapes; allocates nothing."""
+    from experiments.runs.kinds import kind_of
     from gpt_jax.model.costs import parameter_count
 
     runs, tokens, flops, models = 0, 0, 0.0, {}
     for config in configs:
-        run_tokens = training_tokens(config)
+        run_tokens = kind_of(config).tokens(config)
         runs, tokens = runs + 1, tokens + run_tokens
         flops += run_tokens * train_flops_per_token(config.model)
         models[config.model] = None
     return Compute(runs, tokens, flops, tuple(sorted({parameter_count(model) for model in models})))
-
-
-def training_tokens(config: RunConfig) -> int:
-    """The tokens a run trains on; fine-tuning's are counted with their padding, and 0 where only its data tells."""
-    settings = config.finetuning
-    if settings.task is None:
-        return int(make_plan(config).tokens[-1])
-    return settings.epochs * (settings.examples or 0) * (settings.max_length or 0)

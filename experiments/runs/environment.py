@@ -32,7 +32,9 @@ def _git(*arguments: str) -> str | None:
     """A git command's output in this checkout; None without git or outside a checkout."""
     try:
         here = Path(__file__).parent
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, check=True, timeout=10, encoding="utf-8")
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, check=True, timeout=10, encoding="utf-8"
+        )
         return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

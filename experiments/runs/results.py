@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from experiments.experiment import FAILED, Experiment
 from gpt_jax.config import flatten
+from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, unknown
 
 FIELDS = {"experiment": str, "arm": str, "seed": int, "scale": str, "metrics": dict, "config_digest": str}
@@ -38,22 +38,9 @@ class Result:
         return float(value) if isinstance(value, int | float) else math.nan
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `InputError` that names the file where it is missing or damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: a run folder holds {path.name}") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds {type(value).__name__}: an object is allowed")
-    return value
-
-
 def read_result(path: Path) -> Result:
     """One `result.json`. Raises `InputError` that names the file and what is wrong in it."""
-    values = read_json(path)
+    values = read_json(path, dict)
     for name, kind in FIELDS.items():
         if not isinstance(values.get(name), kind):
             raise InputError(f"{path}: {name}: {values.get(name, MISSING)!r} is not allowed: {kind.__name__} is")
@@ -120,24 +107,9 @@ def unfinished(folder: Path) -> list[Path]:
     return sorted(p.parent for p in folder.glob("*/seed-*/config.json") if not (p.parent / "result.json").exists())
 
 
-def metric_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`. Raises `InputError` that names file and line where one is damaged."""
-    lines = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        raise InputError(f"{path}: cannot be read: a run folder holds {path.name}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            lines.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            raise InputError(f"{path}: line {number} is not a JSON object") from None
-    return lines
-
-
 def _settings(result: Result) -> dict[str, Any]:
     """What runs of one arm have in common: the scale, and the whole config without the seed."""
-    flat = flatten(read_json(result.folder / "config.json"))
+    flat = flatten(read_json(result.folder / "config.json", dict))
     values = {key.removeprefix("config."): value for key, value in flat.items()}
     sections = ("model.", "data.", "optimizer.", "training.", "finetuning.")
     kept = {key: value for key, value in values.items() if key.startswith(sections) and key != "training.seed"}

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from experiments.runs.full_disk import hush_writers
-from experiments.runs.signals import leave
+from experiments.runs.signals import Outlasting, leave
 from gpt_jax.parallel.hosts import initialize, is_writer
 
 
@@ -27,7 +36,10 @@ class Screen:
 
     def __init__(self, console: Console | None):
         self.console = Console(quiet=True) if console is None else console
+        if not isinstance(self.console.file, Outlasting):
+            self.console.file = Outlasting(self.console.file)  # type: ignore[assignment]
         self._progress: Progress | None = None
+        self._task = TaskID(0)
 
     def say(self, line: str) -> None:
         """One line, above the progress bar if there is one."""
@@ -76,12 +88,15 @@ class Screen:
         )  # fmt: skip
         with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
             self._progress, self._task = progress, progress.add_task("", total=total, completed=done, status="")
-            yield
-        self._progress = None
+            try:
+                yield
+            finally:
+                self._progress = None
 
     def advance(self, tokens: int, loss: float, speed: float, utilisation: float | None) -> None:
         """The tokens seen so far, the newest loss (nats/token), tokens/s and MFU (None: unknown)."""
         if self._progress is not None:
-            share = "unknown" if utilisation is None else f"{utilisation:.0%}"
-            status = f"loss {loss:.3f}  {speed:,.0f} tokens/s  MFU {share}  ETA"
+            share = "unknown" if utilisation is None or math.isnan(utilisation) else f"{utilisation:.0%}"
+            pace = "unknown" if math.isnan(speed) else f"{speed:,.0f}"
+            status = f"loss {loss:.3f}  {pace} tokens/s  MFU {share}  ETA"
             self._progress.update(self._task, completed=tokens, status=status)

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM, turned into a question that a run asks between steps."""
+"""What the outside does to a run: signals that ask it to stop, and a terminal or a pipe that goes away.
+
+Ctrl-C and SIGTERM ask; so do SIGHUP (a closed terminal) and SIGUSR1 (SLURM's usual warning, `--signal=USR1@300`). A
+signal that was ignored when the process began, as `nohup` and a shell's `&` have it, stays ignored.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+URGENT = (signal.SIGINT, signal.SIGTERM)  # a second one of these stops at once
 STATUS = 130  # of a command that was stopped at once: the shell's for Ctrl-C
 GRACE = 2.0  # seconds that a second signal leaves for an orderly end
 
 
-class Stopped(Exception):
+class CommandStopped(Exception):
     """A command ended in order because a signal asked it to; `go_on` is the command that goes on, None: the same."""
 
     def __init__(self, message: str, go_on: str | None = None):
@@ -24,37 +30,40 @@ class Stopped(Exception):
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Gives `should_stop()`: False until the first signal. A second one stops at once.
+    """Gives `should_stop()`: False until the first signal. A second Ctrl-C or SIGTERM stops at once;
+    a SIGTERM after a warning (SIGHUP, SIGUSR1) does not, as the save that the warning asked for may be going on.
 
     It raises `KeyboardInterrupt`; and as no Python runs in the main thread while XLA compiles, a second thread reads
     the signals too, answers them, and ends the process with `STATUS` if the interrupt has not within `GRACE`.
     """
-    seen, over = 0, threading.Event()
+    asked, urgent, over = False, 0, threading.Event()
 
     def handle(number, frame):
-        nonlocal seen
-        seen += 1
-        if seen > 1:
+        nonlocal asked, urgent
+        asked, urgent = True, urgent + (number in URGENT)
+        if urgent > 1:
             raise KeyboardInterrupt
 
     def watch():
-        count = 0
+        said, count = False, 0
         while received := os.read(reader, 1):
-            count += received[0] in SIGNALS
-            if count == 1:
+            count += received[0] in URGENT
+            if not said and received[0] in SIGNALS:
+                said = True
                 say("\nstopping after this step, with a checkpoint if training has begun; once more stops at once")
-            elif count > 1 and not over.wait(GRACE):
+            elif received[0] in URGENT and count > 1 and not over.wait(GRACE):
                 say("\x1b[?25hstopped at once" if sys.stderr.isatty() else "stopped at once")  # and shows the cursor
                 os._exit(STATUS)
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
     watcher.start()
     try:
-        yield lambda: seen > 0
+        yield lambda: asked
     finally:
         over.set()
         for number, handler in before.items():
@@ -65,8 +74,43 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         os.close(reader)
 
 
+class Outlasting:
+    """A text stream that goes on when its reader goes away: a pipe that was closed, a terminal that is gone.
+
+    What is written from then on is dropped, also what others write to the same descriptor.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._drop()
+
+    def _drop(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """A line on stderr, if anybody reads it."""
+    stream = Outlasting(sys.stderr)
+    stream.write(line + "\n")
+    stream.flush()
 
 
 def leave(line: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from experiments.runs.results import LOSS, metric_lines, read_json, read_result
+from experiments.runs.kinds import kind_of
+from experiments.runs.results import LOSS, read_result
 from gpt_jax.config import digest, from_dict
+from gpt_jax.disk import read_json, read_jsonl
 from gpt_jax.errors import InputError
-from gpt_jax.training.plan import make_plan
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -24,7 +25,7 @@ def run_folders(folder: Path) -> list[Path]:
 def verify_run(folder: Path) -> list[str]:
     """What is wrong with a run folder, a line each; an empty list if nothing is."""
     problems: list[str] = []
-    for check in (_config, _metrics, _result, _pictures, _checkpoints):
+    for check in (_config, _metrics, _result, _files, _weights):
         try:
             problems += check(folder)
         except InputError as error:
@@ -33,8 +34,8 @@ def verify_run(folder: Path) -> list[str]:
 
 
 def _config(folder: Path) -> list[str]:
-    values = read_json(folder / "config.json")
-    read_json(folder / "environment.json")
+    values = read_json(folder / "config.json", dict)
+    read_json(folder / "environment.json", dict)
     stated, config = values.pop("digest", None), _read_config(folder)
     if stated != digest(config):
         return [f"{folder / 'config.json'}: its digest is {stated}, its values give {digest(config)}"]
@@ -43,25 +44,14 @@ def _config(folder: Path) -> list[str]:
 
 def _metrics(folder: Path) -> list[str]:
     path, config = folder / "metrics.jsonl", _read_config(folder)
-    if config.finetuning.task is not None:
-        steps = [line.get("step", -1) for line in metric_lines(path)]
-        return [] if steps == sorted(steps) else [f"{path}: its steps are not in order"]
-    plan, last = make_plan(config), 0
-    for number, line in enumerate(metric_lines(path), 1):
-        step, tokens = line.get("step"), line.get("tokens")
-        if not isinstance(step, int) or not last <= step <= plan.steps:
-            return [f"{path}: line {number}: step {step} is not allowed after {last}, of {plan.steps}"]
-        if tokens != int(plan.tokens[step]):
-            return [f"{path}: line {number}: {tokens} tokens at step {step}: the plan has {plan.tokens[step]}"]
-        last = step
-    return []
+    return kind_of(config).wrong_lines(config, path, [line for _, line in read_jsonl(path)])
 
 
 def _result(folder: Path) -> list[str]:
     path = folder / "result.json"
     if not path.exists():
         return [f"{path}: missing: the run is not finished; `resume` goes on with it"]
-    result, values = read_result(path), read_json(folder / "config.json")
+    result, values = read_result(path), read_json(folder / "config.json", dict)
     problems = []
     if result.config_digest != values.get("digest"):
         problems.append(f"{path}: config_digest is {result.config_digest}, the config's is {values.get('digest')}")
@@ -73,46 +63,19 @@ def _result(folder: Path) -> list[str]:
     return problems
 
 
-def _pictures(folder: Path) -> list[str]:
+def _files(folder: Path) -> list[str]:
     if not (folder / "result.json").exists():
         return []
-    fine_tuned = _read_config(folder).finetuning.task is not None
-    names = ("loss.png",) if fine_tuned else ("loss.png", "samples.txt")
+    names = ("loss.png", *kind_of(_read_config(folder)).files)
     return [f"{folder / name}: missing" for name in names if not (folder / name).is_file()]
 
 
-def _checkpoints(folder: Path) -> list[str]:
+def _weights(folder: Path) -> list[str]:
     """The newest checkpoint, or the fine-tuned classifier, can be read, and holds finite numbers."""
-    if _read_config(folder).finetuning.task is not None:
-        return _classifier(folder)
-    if not any(path.name.isdigit() for path in (folder / "checkpoints").glob("*")):
-        return [f"{folder / 'checkpoints'}: holds no checkpoint"]
-    import jax
-    import jax.numpy as jnp
-
-    from experiments.runs.weights import restore
-
-    problems: list[str] = []
-    state = restore(_read_config(folder), folder, problems.append)
-    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), state.params)
-    if not all(jax.tree.leaves(finite)):
-        problems.append(f"{folder / 'checkpoints'}: the newest checkpoint's parameters are not all finite")
-    return problems
-
-
-def _classifier(folder: Path) -> list[str]:
-    if not (folder / "result.json").exists() or read_result(folder / "result.json").metrics.get("diverged"):
-        return []
-    import jax
-    import jax.numpy as jnp
-
-    from experiments.runs.finetuning_session import WEIGHTS, restore
-
-    params = restore(folder).trained
-    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), params)
-    return [] if all(jax.tree.leaves(finite)) else [f"{folder / WEIGHTS}: its parameters are not all finite"]
+    config = _read_config(folder)
+    return kind_of(config).wrong_weights(config, folder)
 
 
 def _read_config(folder: Path):
-    values = read_json(folder / "config.json")
+    values = read_json(folder / "config.json", dict)
     return from_dict({key: value for key, value in values.items() if key not in ("digest", "identity")})

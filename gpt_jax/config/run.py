@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gpt_jax.config.checks import require
 from gpt_jax.config.data import DataConfig
@@ -24,8 +25,13 @@ class RunConfig:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     finetuning: FinetuningConfig = field(default_factory=FinetuningConfig)
 
+    @property
+    def kind(self) -> Literal["pretraining", "finetuning"]:
+        """What kind of run this is; asked here and nowhere else."""
+        return "pretraining" if self.finetuning.task is None else "finetuning"
+
     def __post_init__(self):
-        if self.finetuning.task is not None:
+        if self.kind == "finetuning":
             return self._check_finetuning()
         context, batch = self.model.context_length, self.training.batch_tokens
         require(

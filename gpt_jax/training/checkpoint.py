@@ -21,11 +21,12 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as managers
 
-from gpt_jax.disk import sha256, write_atomically
+from gpt_jax.disk import read_json, sha256, write_atomically
 from gpt_jax.errors import InputError
 
 DIGESTS = "digests.json"
-UNDIGESTED = (DIGESTS, "_CHECKPOINT_METADATA")
+MARK = "commit_success.txt"  # Orbax's, of a step that was written whole
+UNDIGESTED = (DIGESTS, MARK, "_CHECKPOINT_METADATA")
 UNFINISHED = ".orbax-checkpoint-tmp"  # in the name of a step's folder until it is whole
 MOST_NAMED = 4  # arrays, in an error
 
@@ -175,23 +176,26 @@ def digests(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a step's folder, by its digests: the first missing, cut or changed file. None: nothing, or
-    it has no digests."""
-    if not (folder / "commit_success.txt").exists():
-        return "commit_success.txt is missing"
+    """What is wrong with a step's folder: the first missing, cut or changed file by its digests. None: nothing.
+
+    The digests decide. A copy by rsync or tar may lack Orbax's own mark, and Orbax 0.12.0 to 0.12.2 write none: the
+    mark is asked for only where there are no digests.
+    """
+    if not (folder / DIGESTS).exists():
+        return None if (folder / MARK).exists() else f"{DIGESTS} and {MARK} are missing"
     try:
-        stated = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+        stated = read_json(folder / DIGESTS, dict)
         found = digests(folder)
         for name, (size, digest) in stated.items():
+            if name in UNDIGESTED:  # an older version's
+                continue
             if name not in found:
                 return f"{name} is missing"
             if found[name][0] != size:
                 return f"{name} has {found[name][0]:,} of {size:,} bytes"
             if found[name][1] != digest:
                 return f"{name} is not what was written: its SHA-256 differs"
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError):
         return f"{DIGESTS} cannot be read"
     return None
 
@@ -211,9 +215,9 @@ class _Best(managers.PreservationPolicy):
     def _loss(self, step: int) -> float:
         if step not in self.losses:
             try:
-                meta = json.loads((self._folder / str(step) / "meta" / "metadata").read_text(encoding="utf-8"))
+                meta = read_json(self._folder / str(step) / "meta" / "metadata", dict)
                 self.losses[step] = float(meta["loss"])
-            except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+            except (ValueError, KeyError, TypeError):  # none, or damaged
                 self.losses[step] = np.inf
         return self.losses[step]
 

@@ -8,19 +8,24 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gpt_jax.disk import parse_jsonl, read_jsonl, write_atomically
+from gpt_jax.errors import InputError
+
 
 class MetricsLog:
     """`metrics.jsonl`: each line an object with `step` and `tokens`; clock figures are named `time/...`.
 
     Opening at a step drops the lines past it, so that a resumed file equals an uninterrupted one in all but the
-    clocks. Not-a-number and infinity are written as null. `tensorboard` mirrors the numbers to event files.
+    clocks; what a crash or a power cut left half-written at the end is dropped too. Not-a-number and infinity are
+    written as null. `tensorboard` mirrors the numbers to event files.
+
+    Raises:
+      InputError: a damaged line that whole ones follow; tensorboardX is not installed.
     """
 
     def __init__(self, path: Path, step: int = 0, tensorboard: Path | None = None):
-        kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(path)
+        kept = [line for line in _begun(path) if isinstance(line.get("step"), int) and line["step"] <= step]
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._path, self._file = path, path.open("a", encoding="utf-8")
         self._tensorboard = _tensorboard_writer(tensorboard) if tensorboard else None
 
@@ -34,7 +39,7 @@ class MetricsLog:
 
     def lines(self) -> list[dict[str, Any]]:
         """All lines so far."""
-        return read_metrics(self._path)
+        return [line for _, line in read_jsonl(self._path)]
 
     def sync(self) -> None:
         """Everything written so far is on disk."""
@@ -46,20 +51,27 @@ class MetricsLog:
             self._tensorboard.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a last line that was cut short by a crash is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+def _begun(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file that a process may have died over while it wrote: without a damaged end. None: no lines.
+
+    Raises:
+      InputError: a damaged line that whole ones follow.
+    """
+    whole: list[dict[str, Any]] = []
+    damage: InputError | None = None
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
+            values = [value for _, value in parse_jsonl(line.decode(errors="replace"), f"{path}: line {number}")]
+        except InputError as error:
+            damage = damage or error
+            continue
+        if values and damage is not None:
+            raise damage
+        whole += values
+    return whole
 
 
 def _tensorboard_writer(folder: Path):
-    from gpt_jax.errors import InputError
-
     try:
         from tensorboardX import SummaryWriter
     except ImportError:

@@ -103,7 +103,7 @@ def test_a_damaged_metrics_line_is_named(capsys, tmp_path):
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 3, "to')
     lines = len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    assert f"metrics.jsonl: line {lines}" in wrong(capsys, "report", str(folder))
+    assert f"metrics.jsonl:{lines}: not JSON" in wrong(capsys, "report", str(folder))
 
 
 def test_every_command_explains_itself_with_an_example(capsys):

@@ -13,7 +13,9 @@ from scipy import stats
 from experiments.cli import main
 from experiments.corpora import grammar
 from experiments.runs import runner
-from experiments.runs.finetuning_session import SHAPE, gather, named, restore
+from experiments.runs.finetuning.materials import SHAPE, gather
+from experiments.runs.finetuning.predictions import named
+from experiments.runs.finetuning.saved import restore
 from experiments.runs.weights import load_model
 from gpt_jax.config import FinetuningConfig, RunConfig, override
 from gpt_jax.errors import InputError

@@ -149,12 +149,38 @@ def test_a_step_without_digests_is_read_and_reported(folder):
     assert len(said) == 1 and "read unchecked" in said[0]
 
 
-def test_a_step_that_lost_its_commit_mark_is_named(folder):
+def without_mark(step):
+    (step / "commit_success.txt").unlink(missing_ok=True)
+
+
+def test_a_step_that_lost_its_commit_mark_is_whole_by_its_digests(folder):
+    """Orbax 0.12.0 to 0.12.2 write no mark, and a copy may lack it."""
     written(folder, [2.0, 3.0]).close()
-    (folder / "2" / "commit_success.txt").unlink()
+    without_mark(folder / "2")
+    said = []
+    assert newest(Checkpoints(folder), said.append)[1]["tokens"] == 20 and not said
+
+
+def test_a_step_with_neither_digests_nor_mark_is_named(folder):
+    written(folder, [2.0, 3.0]).close()
+    without_mark(folder / "2")
+    (folder / "2" / "digests.json").unlink()
     said = []
     assert newest(Checkpoints(folder), said.append)[1]["tokens"] == 10
-    assert str(folder / "2") in said[0]
+    assert str(folder / "2") in said[0] and "commit_success.txt" in said[0]
+
+
+def test_copies_with_other_times_and_without_the_mark_are_read(folder, tmp_path):
+    written(folder, [2.0, 3.0]).close()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    for path in copy.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    for step in copy.iterdir():
+        without_mark(step)
+    restored, meta = newest(Checkpoints(copy), pytest.fail)
+    jax.tree.map(np.testing.assert_array_equal, restored, state(2))
+    assert meta["tokens"] == 20
 
 
 def test_a_save_broken_off_before_the_digests_is_no_step_and_is_cleared_away(folder, monkeypatch):

@@ -2,7 +2,7 @@
 
 import json
 
-from gpt_jax.training.metrics_log import MetricsLog, read_metrics
+from gpt_jax.training.metrics_log import MetricsLog
 
 
 def test_lines_past_the_resumed_step_are_dropped(tmp_path):
@@ -12,7 +12,7 @@ def test_lines_past_the_resumed_step_are_dropped(tmp_path):
         log.write(step, 10 * step, {"train/loss": step / 2})
     log.close()
     MetricsLog(path, step=2).close()
-    assert [line["step"] for line in read_metrics(path)] == [1, 2, 2]
+    assert [line["step"] for line in MetricsLog(path, step=2).lines()] == [1, 2, 2]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):

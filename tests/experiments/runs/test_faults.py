@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from experiments.cli import main
-from experiments.runs import runner, session
+from experiments.runs import runner
+from experiments.runs.pretraining import session
 from experiments.runs.weights import restore
 from gpt_jax.config import override, to_dict
 from gpt_jax.errors import InputError, TrainingDiverged

@@ -33,7 +33,9 @@ def start(devices: int, arguments: list[str], cache: Path) -> subprocess.Popen:
         "GPT_JAX_CACHE": str(cache),
     }  # fmt: skip
     command = [sys.executable, "-m", "experiments", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+    )
 
 
 def finish(process: subprocess.Popen) -> str:

@@ -78,7 +78,11 @@ def test_a_finished_run_has_every_file_and_learned(finished):
     folder, result = finished
     assert {path.name for path in folder.iterdir()} == FILES
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
-    assert result["config_digest"] == digest(TINY) == json.loads((folder / "config.json").read_text(encoding="utf-8"))["digest"]
+    assert (
+        result["config_digest"]
+        == digest(TINY)
+        == json.loads((folder / "config.json").read_text(encoding="utf-8"))["digest"]
+    )
     lines = lines_without_clocks(folder)
     assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 13))
     assert [line["step"] for line in lines if "validation/loss" in line] == [4, 8, 12]

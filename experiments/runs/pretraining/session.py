@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.measurements.unigram import validation_entropy
+from experiments.runs.kinds import Interrupted, Metrics
+from experiments.runs.pretraining.samples import Samples
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
 from gpt_jax.data.sources.local import described
-from gpt_jax.data.tokenizers import continued
-from gpt_jax.disk import write_atomically
+from gpt_jax.data.tokenizers import continued, load_tokenizer
+from gpt_jax.disk import move_whole
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
@@ -41,16 +44,12 @@ from gpt_jax.training.plan import Plan, learning_rate, make_plan
 from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
 
 SAMPLE_TEMPERATURE = 0.8
-Metrics = dict[str, Any]
 
 
-class Interrupted(Exception):
-    """The run was asked to stop; what it had done is in the checkpoint of `step`, if that is not 0."""
-
-    def __init__(self, step: int):
-        kept = "its checkpoint is written" if step else "no checkpoint is written yet"
-        super().__init__(f"stopped {f'at step {step:,}' if step else 'before the first step'}: {kept}")
-        self.step = step
+def stopped(step: int) -> str:
+    """What `Interrupted` says of a run that was asked to stop: it is kept in the checkpoint of `step`, if not 0."""
+    kept = "its checkpoint is written" if step else "no checkpoint is written yet"
+    return f"stopped {f'at step {step:,}' if step else 'before the first step'}: {kept}"
 
 
 def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, int]:
@@ -77,6 +76,10 @@ class Session:
         self.validation_loss: float | None = None  # the newest, nats/token
         self.seconds = 0.0  # spent before this session
         self.params: Any = None
+        self.log: MetricsLog  # opened at the step that training goes on from, as is the next
+        self.samples: Samples
+        self.log_due = self.plan.due(config.training.log_every_tokens) | {self.plan.steps}
+        self.logged, self.clock = 0, time.perf_counter()  # the step last logged, and when
 
     def train(self, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:
         """Trains to the end and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`."""
@@ -100,7 +103,7 @@ class Session:
         with self.screen.waiting("compiling the training step"):
             compiled, memory = compile_step(self.config, plan, self.mesh)
         if agreed(should_stop, every=1)():
-            raise Interrupted(first)
+            raise Interrupted(stopped(first))
         self.screen.table("this run", self._derived(memory, first))
         rows = process_rows(self.mesh, plan.micro_batch)
         batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
@@ -118,7 +121,6 @@ class Session:
             Hook(plan.due(training.checkpoint_every_tokens) | last, self._save),
         ]
         self.logged, self.clock = first, time.perf_counter()
-        self.log_due = plan.due(training.log_every_tokens) | last
         metrics: Metrics = {"diverged": 0.0}
         try:
             with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
@@ -130,9 +132,9 @@ class Session:
             if reached < plan.steps:
                 self._save(reached, state)
                 self.checkpoints.wait()
-                raise Interrupted(reached)
+                raise Interrupted(stopped(reached))
             self.params = state.params
-            metrics |= self._final()
+            metrics |= self._final(state)
         except TrainingDiverged as diverged:
             if not divergence_is_outcome:
                 raise self._explained(diverged) from None
@@ -205,7 +207,8 @@ class Session:
 
     def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
         now, tokens = time.perf_counter(), int(self.tokens[step])
-        speed = (tokens - int(self.tokens[self.logged])) / max(now - self.clock, 1e-9)
+        elapsed = now - self.clock  # a clock may have been set back: then the speed is unknown
+        speed = (tokens - int(self.tokens[self.logged])) / elapsed if elapsed > 0 else math.nan
         utilisation = None if self.peak is None else speed * self.flops_per_token / self.peak
         self.screen.advance(tokens, metrics["train/loss"], speed, utilisation)
         if step in self.log_due:
@@ -248,22 +251,28 @@ class Session:
         self._restart_clock(step)
 
     def _save_tokenizer(self) -> None:
-        """Once, and whole or not at all."""
+        """Once, and whole or not at all; again where what is there is damaged."""
         folder, partial = self.own / "tokenizer", self.own / ".tokenizer.partial"
-        if not folder.exists():
-            shutil.rmtree(partial, ignore_errors=True)
-            self.corpus.tokenizer.save(partial)
-            partial.rename(folder)
+        with suppress(InputError):
+            if load_tokenizer(folder).digest == self.corpus.tokenizer.digest:
+                return
+        for old in (folder, partial):
+            shutil.rmtree(old, ignore_errors=True)
+        self.corpus.tokenizer.save(partial)
+        move_whole(partial, folder)
 
-    def _final(self) -> Metrics:
+    def _final(self, state: TrainState) -> Metrics:
         """The newest figures in the log, which may be an earlier session's."""
         lines = self.log.lines()
-        speeds = [line["time/tokens_per_second"] for line in lines if "time/tokens_per_second" in line]
+        if not any("validation/bits_per_byte" in line for line in lines):  # a power cut took them
+            self._evaluate(self.plan.steps, state, whole=True)
+            lines = self.log.lines()
+        speeds = [line["time/tokens_per_second"] for line in lines if line.get("time/tokens_per_second")]
         newest = {key: value for line in lines for key, value in line.items()}
         return {
-            **{key: newest[key] for key in ("validation/loss", "validation/bits_per_byte", "train/loss")},
+            **{key: newest.get(key) for key in ("validation/loss", "validation/bits_per_byte", "train/loss")},
             "validation/unigram_entropy": validation_entropy(self.corpus),
-            "time/tokens_per_second": float(np.median(speeds)),
+            "time/tokens_per_second": float(np.median(speeds)) if speeds else None,
         }
 
     def _explained(self, diverged: TrainingDiverged) -> TrainingDiverged:
@@ -278,24 +287,4 @@ class Session:
         self.logged, self.clock = step, time.perf_counter()
 
     def _spent(self) -> float:
-        return self.seconds + time.perf_counter()
-
-
-class Samples:
-    """`samples.txt`: what the model wrote as it learned. Opening at a step drops what came after it."""
-
-    HEADER = "=== step {step}, {tokens} tokens ==="
-
-    def __init__(self, path: Path, step: int):
-        self._path = path
-        kept: list[str] = []
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []:
-            words = line.split()
-            if line.startswith("=== step ") and len(words) == 6 and int(words[2].rstrip(",")) > step:
-                break
-            kept.append(line)
-        write_atomically(path, "".join(kept))
-
-    def write(self, step: int, tokens: int, text: str) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{self.HEADER.format(step=step, tokens=tokens)}\n{text}\n\n")
+        return max(self.seconds + time.perf_counter(), 0.0)

@@ -1,0 +1,88 @@
+"""The two kinds of run, which share one interface: pre-training, and fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from experiments.experiment import FinishedRun, RunIdentity
+from experiments.runs.screen import Screen
+from gpt_jax.config import RunConfig
+
+Metrics = dict[str, Any]
+
+
+class Interrupted(Exception):
+    """A run was asked to stop, and did. The text says where it stopped and what it keeps."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is asked to do. The arguments of `runner.run` say what each field means."""
+
+    config: RunConfig
+    folder: Path
+    identity: RunIdentity
+    data_dir: Path | None
+    screen: Screen
+    divergence_is_outcome: bool
+    evaluate: Callable[[FinishedRun], Metrics] | None
+    resume_command: str
+    should_stop: Callable[[], bool]
+
+
+class Materials(Protocol):
+    """What a run learns from, ready to be read."""
+
+    @property
+    def digest(self) -> str: ...
+
+
+class Kind(Protocol):
+    """One kind of run. All of its methods raise `InputError` on wrong use."""
+
+    files: tuple[str, ...]  # what a finished run's folder has beside what every folder has
+
+    def tokens(self, config: RunConfig) -> int:
+        """The tokens that a run trains on; 0 where only its data tells."""
+        ...
+
+    def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
+        """Names the data as it is now, read but not prepared."""
+        ...
+
+    def check(self, run: Run) -> None:
+        """Refuses what cannot work, as far as the config tells it."""
+        ...
+
+    def gather(self, run: Run) -> Any:
+        """Reads and prepares what the run learns from (`Materials`)."""
+        ...
+
+    def check_materials(self, run: Run, materials: Any) -> None:
+        """Refuses what cannot work, as far as the data and the disk tell it."""
+        ...
+
+    def train(self, run: Run, materials: Any) -> Metrics:
+        """Trains, writes the kind's own files and returns the metrics. Raises `Interrupted`, `TrainingDiverged`."""
+        ...
+
+    def summary(self, run: Run, metrics: Metrics) -> dict[str, str]:
+        """What a finished run came to, for people."""
+        ...
+
+    def wrong_lines(self, config: RunConfig, path: Path, lines: list[dict[str, Any]]) -> list[str]:
+        """What is wrong with the lines of `metrics.jsonl`, a text each."""
+        ...
+
+    def wrong_weights(self, config: RunConfig, folder: Path) -> list[str]:
+        """What is wrong with the weights that the folder keeps, a text each."""
+        ...
+
+
+def kind_of(config: RunConfig) -> Kind:
+    """The kind of run that `config` describes. Each is imported where it is used."""
+    return import_module(f"experiments.runs.{config.kind}.kind").KIND

@@ -1,0 +1,145 @@
+"""Pre-training as a kind of run: text in, a language model and its checkpoints out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.experiment import FinishedRun
+from experiments.runs.kinds import Interrupted, Metrics, Run
+from experiments.runs.preflight import check_room
+from experiments.runs.pretraining.samples import read_samples
+from experiments.runs.pretraining.session import Session, stopped
+from gpt_jax.config import RunConfig
+from gpt_jax.data.mixture import parse_sources
+from gpt_jax.data.prepare import Corpus, prepare
+from gpt_jax.data.sources import open_source
+from gpt_jax.data.text import require_unicode
+from gpt_jax.data.tokenizers import Tokenizer, make_tokenizer
+from gpt_jax.disk import cache_root, digest_of
+from gpt_jax.errors import InputError
+from gpt_jax.loading import restore
+from gpt_jax.parallel.hosts import is_writer
+from gpt_jax.training.plan import make_plan
+from gpt_jax.training.state import init_state
+
+BITS = "validation/bits_per_byte"
+
+
+class Pretraining:
+    """See `experiments.runs.kinds.Kind`."""
+
+    files = ("samples.txt",)
+
+    def tokens(self, config: RunConfig) -> int:
+        return int(make_plan(config).tokens[-1])
+
+    def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
+        data, root = config.data, cache_root()
+        sources = parse_sources(data.source)
+        return digest_of([[open_source(name, data_dir, root, data.text_key).digest, n] for name, n in sources])
+
+    def check(self, run: Run) -> None:
+        """Checkpoints have room, and the sample's prompt fits where the tokenizer is known before the data is."""
+        check_room(run.folder, checkpoint_bytes(run.config), "the checkpoints that training keeps")
+        data = run.config.data
+        require_unicode(run.config.training.sample_prompt, "training.sample_prompt")
+        if data.tokenizer != "sentencepiece":  # that one is trained on the data
+            check_prompt(run.config, make_tokenizer(data.tokenizer, run.config.model.vocab_size, None))
+
+    def gather(self, run: Run) -> Corpus:
+        """The config's data as token windows, made now if it is not in the cache."""
+        config, alone = run.config, jax.process_count() == 1  # several processes stop where training would begin
+        with run.screen.stages() as show:
+
+            def progress(stage: str, done: int, total: int | None) -> None:
+                show(stage, done, total)
+                if alone and run.should_stop():
+                    steps = [int(path.name) for path in (run.folder / "checkpoints").glob("*") if path.name.isdigit()]
+                    raise Interrupted(stopped(max(steps, default=0)))
+
+            corpus = prepare(
+                config.data,
+                vocab_size=config.model.vocab_size,
+                context_length=config.model.context_length,
+                data_dir=run.data_dir,
+                progress=progress,
+            )
+        if corpus.tokenizer.vocab_size > config.model.vocab_size:
+            raise InputError(
+                f"model.vocab_size: {config.model.vocab_size} is not allowed: "
+                f"at least the tokenizer's {corpus.tokenizer.vocab_size}"
+            )
+        return corpus
+
+    def check_materials(self, run: Run, materials: Corpus) -> None:
+        check_prompt(run.config, materials.tokenizer)
+
+    def train(self, run: Run, materials: Corpus) -> Metrics:
+        session = Session(run.config, run.folder, materials, run.screen)
+        metrics = session.train(run.should_stop, run.divergence_is_outcome)
+        if not metrics["diverged"] and run.evaluate is not None:
+            with run.screen.waiting("measuring"):
+                metrics |= run.evaluate(FinishedRun(run.identity, run.config, session.params, materials, run.data_dir))
+        return metrics
+
+    def summary(self, run: Run, metrics: Metrics) -> dict[str, str]:
+        folder = run.folder
+        if metrics["diverged"]:
+            return {"outcome": f"diverged at step {metrics['diverged_at_step']:,}", "folder": str(folder)}
+        samples = read_samples(folder / "samples.txt") if is_writer() else []
+        speed = metrics["time/tokens_per_second"]
+        return {
+            "validation": f"{metrics[BITS]:.4f} bits/byte ({metrics['validation/loss']:.4f} nats/token)",
+            "speed": f"{speed:,.0f} tokens/s; {metrics['time/seconds']:.0f} s in all" if speed else "unknown",
+            "last sample": samples[-1].text.strip() if samples else "",
+            "pictures": str(folder / "loss.png"),
+            "more text": f"python -m experiments sample {folder} --prompt 'ROMEO:'",
+            "report": f"python -m experiments report {folder.parents[1]}",
+            "again": f"{run.resume_command} (says that it is finished)" if run.resume_command else "",
+        }
+
+    def wrong_lines(self, config: RunConfig, path: Path, lines: list[dict[str, Any]]) -> list[str]:
+        plan, last = make_plan(config), 0
+        for number, line in enumerate(lines, 1):
+            step, tokens = line.get("step"), line.get("tokens")
+            if not isinstance(step, int) or not last <= step <= plan.steps:
+                return [f"{path}: line {number}: step {step} is not allowed after {last}, of {plan.steps}"]
+            if tokens != int(plan.tokens[step]):
+                return [f"{path}: line {number}: {tokens} tokens at step {step}: the plan has {plan.tokens[step]}"]
+            last = step
+        return []
+
+    def wrong_weights(self, config: RunConfig, folder: Path) -> list[str]:
+        if not any(path.name.isdigit() for path in (folder / "checkpoints").glob("*")):
+            return [f"{folder / 'checkpoints'}: holds no checkpoint"]
+        problems: list[str] = []
+        state = restore(config, folder, problems.append)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):
+            problems.append(f"{folder / 'checkpoints'}: the newest checkpoint's parameters are not all finite")
+        return problems
+
+
+def checkpoint_bytes(config: RunConfig) -> int:
+    """The bytes of all checkpoints that are on disk at once: those that are kept, and the one being written."""
+    training, plan = config.training, make_plan(config)
+    state = jax.eval_shape(lambda: init_state(config))
+    one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    written = len(plan.due(training.checkpoint_every_tokens) | {plan.steps})
+    return one * min(training.keep_last + training.keep_best + 1, written)
+
+
+def check_prompt(config: RunConfig, tokenizer: Tokenizer) -> None:
+    """Raises `InputError` where the prompt of the samples leaves no room in the context."""
+    count, context = len(tokenizer.encode(config.training.sample_prompt)), config.model.context_length
+    if count >= context:
+        raise InputError(
+            f"training.sample_prompt: its {count} tokens leave no room for a sample: fewer than "
+            f"model.context_length = {context} are allowed"
+        )
+
+
+KIND = Pretraining()
