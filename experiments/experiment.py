@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,8 +20,8 @@ from gpt_jax.config import RunConfig, override
 from gpt_jax.errors import InputError, unknown
 
 CLAIMS = Path(__file__).parent / "claims"
+SMOKE = "smoke"  # the scale that only shows that everything runs: it gives no verdicts
 FAILED = "failed"  # the metric of a comparison of failure rates
-WEIGHTS = "finetuning.weights"  # a user may give it though arms differ in it: where weights are is not what an arm is
 FINETUNE = "finetune"  # stands for the experiment's name in the folders of `finetune`: DIR/finetune/TASK/seed-N
 
 
@@ -60,8 +61,10 @@ class Comparison:
 
     Tuples of arms are sweeps: the best arm of each is compared (fewest failures, then the lowest mean); with the
     metric `FAILED`, the failures of all their runs are. `margin` is the smallest difference that counts
-    (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim; the
-    others explain it. Control (), none, compares with 0: for a metric that is itself a difference, as a gap is.
+    (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim, and states a
+    margin; the others explain it. Control (), none, compares with 0: for a metric that is itself a difference, as a gap
+    is. `sensitivity`, for "equal", is the title of a comparison of a known difference: only an experiment that tells
+    that one apart shows by finding nothing that there is nothing.
     """
 
     treatment: str | tuple[str, ...]
@@ -73,6 +76,7 @@ class Comparison:
     primary: bool = True
     against: str = ""  # the control's metric where it is another: a baseline that the same runs measure
     with_failed: bool = False  # the metric does not depend on training: runs that failed count too
+    sensitivity: str = ""
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -111,6 +115,8 @@ class Experiment:
     divergence_is_outcome: bool = False
     # A final validation loss above the unigram entropy less this (nats/token) is a failure; none: no such rule.
     plateau: float | None = None
+    # A run is evidence only with at least these values of these metrics, besides being better than chance.
+    learned: Mapping[str, float] = dataclasses.field(default_factory=dict)
     evaluate: Callable[[FinishedRun], dict[str, float | list[float]]] | None = None
     picture: Callable[[Path], None] | None = None  # draws what `show` shows, as PNG
     name: str = ""
@@ -119,8 +125,16 @@ class Experiment:
     def __post_init__(self):
         checked(self.arms)
         for comparison in self.comparisons:
-            if comparison.expected == "equal" and comparison.margin <= 0:
-                raise InputError(f"margin of {comparison.title!r}: 0 is not allowed: what is equal has a width")
+            if (comparison.primary or comparison.expected == "equal") and not 0 < comparison.margin < math.inf:
+                raise InputError(
+                    f"margin of {comparison.title!r}: {comparison.margin:g} is not allowed: above 0, the smallest "
+                    'difference that counts (for "equal": the largest that does not), in the unit of the metric'
+                )
+            if comparison.margin < 0:
+                raise InputError(f"margin of {comparison.title!r}: {comparison.margin:g} is not allowed: 0 or more")
+            known = [c.title for c in self.comparisons if c.expected != "equal"]
+            if comparison.sensitivity and comparison.sensitivity not in known:
+                raise unknown(f"sensitivity of {comparison.title!r}", comparison.sensitivity, known)
             if comparison.metric == FAILED and not comparison.controls:
                 raise InputError(f"control of {comparison.title!r}: () is not allowed for failure rates: an arm is")
         named = [arm for c in self.comparisons for arm in (*c.treatments, *c.controls)]
@@ -156,13 +170,14 @@ class Experiment:
     def config(self, arm: str, scale: str, seed: int, changes: Mapping[str, Any] | None = None) -> RunConfig:
         """The whole config of one run: base, scale, `changes` by the user, seed, arm. Raises `InputError`.
 
-        A change to what the arms differ in is refused: the arm's name would no longer say what it is.
+        A change to what the arms differ in is refused, as the arm's name would no longer say what it is, unless every
+        arm that sets the key makes its value from the base's, and so follows the change.
         """
         changes = changes or {}
         for key in changes:
             if key == "training.seed":
                 raise InputError(f"{key}: {changes[key]!r} is not allowed here: give the seeds by --seeds")
-            if key in self.arm_keys and key != WEIGHTS:
+            if any(key in arm and not callable(arm[key]) for arm in self.arms.values()):
                 raise InputError(
                     f"{key}: {changes[key]!r} is not allowed: the arms of {self.name} differ in it; choose by --only"
                 )

@@ -5,8 +5,9 @@ With less without, in points: CoLA -2.5, SST-2 -0.7, MRPC -2.6, STS-B -1.2, QQP 
 the mean is -0.4. Its reading: larger sets benefit, smaller do not (RTE, with 2,490 examples, is the exception). One
 model, one run each.
 
-Stated before any run, lambda 0.5 less lambda 0, in accuracy: lower on 500 training examples, higher on 3,000. No
-margin: the paper's differences are 0.5 to 2.6 points.
+Stated before any run, lambda 0.5 less lambda 0, in accuracy: lower on 500 training examples, higher on 3,000. The
+margins were added later, with the figures of docs/LOG.md known: 1 point on 500 and 0.5 on 3,000, as the paper's small
+sets lose 1.2 to 2.6 points (RTE apart), and its large ones gain 0.5 to 1.2.
 
 Measured: accuracy on TREC's 500 test questions (six kinds of question; the seed draws the training set), lambda
 {0, 0.25, 0.5, 1} x {500, 3,000} examples, everything else the paper's except for the rate (5e-4: the model has a
@@ -45,8 +46,8 @@ EXPERIMENT = Experiment(
         "paper": Scale(PAPER, seeds=tuple(range(5))),
     },
     comparisons=(
-        Comparison("small-lambda0.5", "small-lambda0", "lower", ACCURACY, name="lambda 0.5 - 0, 500 examples"),
-        Comparison("large-lambda0.5", "large-lambda0", "higher", ACCURACY, name="lambda 0.5 - 0, 3,000 examples"),
+        Comparison("small-lambda0.5", "small-lambda0", "lower", ACCURACY, 0.01, "lambda 0.5 - 0, 500 examples"),
+        Comparison("large-lambda0.5", "large-lambda0", "higher", ACCURACY, 0.005, "lambda 0.5 - 0, 3,000 examples"),
         Comparison("small-lambda0.25", "small-lambda0", "lower", ACCURACY, primary=False),
         Comparison("small-lambda1", "small-lambda0", "lower", ACCURACY, primary=False),
         Comparison("large-lambda0.25", "large-lambda0", "higher", ACCURACY, primary=False),

@@ -4,7 +4,8 @@
 `python -m experiments.corpora.clean_books` makes one of the public-domain collections (98 English novels and LitBank's
 100, of which 16 are the same).
 
-Stated before any run: at equal tokens, the larger model has the lower loss.
+Stated before any run: at equal tokens, the larger model has the lower loss, by at least 0.02 bits/byte (the margin was
+added later; less is what `lineage` and `sparse_attention` call no difference).
 
 Measured: bits per byte over novels that were held out whole.
 """
@@ -30,5 +31,8 @@ EXPERIMENT = Experiment(
         "lstm": {"model.architecture": "lstm", "model.n_layer": 1},  # for `transfer`: GPT-1's Table 5
     },
     scales={"smoke": Scale(SMOKE, arms=("large",)), "cpu": Scale({}), "paper": Scale({})},
-    comparisons=(Comparison("large", "medium", "lower"), Comparison("medium", "small", "lower")),
+    comparisons=(
+        Comparison("large", "medium", "lower", margin=0.02),
+        Comparison("medium", "small", "lower", margin=0.02),
+    ),
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """A context of 1,024 tokens predicts better than one of 512: a little, and late in the window.
 
 GPT-2 doubled GPT-1's context and reports no ablation of it; the expectation here comes from what it can do: only
-tokens with more than 512 tokens of history can gain. Stated before any run: on the same evaluation tokens the
-1,024 model has the lower loss overall (by at least 0.005 nats/token) and in the second half of a window (by at
-least 0.01), and equals the 512 model within 0.02 in the first half, where both have the same history.
+tokens with more than 512 tokens of history can gain. Stated before any run: on the same evaluation tokens the 1,024
+model has the lower loss overall (by at least 0.005 nats/token) and in the second half of a window (by at least 0.01),
+and equals the 512 model within 0.02 in the first half, where both have the same history. Only half of the tokens can
+gain, so the margin over all is half of the second half's; 0.02 is what other claims here call no difference.
 
 Measured: both models are scored on the same windows of 1,024 held-out tokens; the 512 model reads each as two
 chunks and starts the second without history, as it must. Scoring each model on windows of its own length would
@@ -51,7 +52,8 @@ EXPERIMENT = Experiment(
     comparisons=(
         Comparison("1024", "512", "lower", metric="same_tokens/loss", margin=0.005, name="all positions"),
         Comparison("1024", "512", "lower", metric="same_tokens/loss_second_half", margin=0.01, name="second half"),
-        Comparison("1024", "512", "equal", metric="same_tokens/loss_first_half", margin=0.02, name="first half"),
+        Comparison("1024", "512", "equal", metric="same_tokens/loss_first_half", margin=0.02, name="first half",
+                   sensitivity="second half"),
     ),
     metrics=("same_tokens/loss", "same_tokens/loss_first_half", "same_tokens/loss_second_half", "validation/loss"),
     profiles={"same_tokens/loss_by_position": "position in the window (buckets of 64 tokens)"},

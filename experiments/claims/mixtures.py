@@ -6,7 +6,9 @@ tokens of the mix of four (scale); and, on all of it, a smaller and a larger dec
 for is measured by `ood`; here only their pre-training is.
 
 Stated before any run, in bits per byte of held-out text of the mix: half the tokens is worse than all, an eighth is
-worse than half, and the LSTM is worse than the decoder of about its size.
+worse than half, and the LSTM is worse than the decoder of about its size, each by at least 0.02 bits/byte. The margin
+was added later, with the figures of docs/LOG.md known; less is what `lineage` and `sparse_attention` call no
+difference.
 
 `python -m experiments.corpora.mix SOURCES MIXTURES --order books,news,speeches,wikipedia` makes --data-dir: in every
 mixture 8 million characters, in equal shares. Ours were novels, radio news, presidents' speeches and Wikipedia.
@@ -73,9 +75,9 @@ EXPERIMENT = Experiment(
         }, arms=("sources4", "sources2", "sources1", "half", "quarter", "eighth")),
     },
     comparisons=(
-        Comparison("half", "sources4", "higher", name="half the tokens - all"),
-        Comparison("eighth", "half", "higher", name="an eighth of the tokens - half"),
-        Comparison("lstm", "sources4", "higher", name="LSTM - decoder"),
+        Comparison("half", "sources4", "higher", margin=0.02, name="half the tokens - all"),
+        Comparison("eighth", "half", "higher", margin=0.02, name="an eighth of the tokens - half"),
+        Comparison("lstm", "sources4", "higher", margin=0.02, name="LSTM - decoder"),
         Comparison("large", "sources4", "lower", name="large - medium", primary=False),
         Comparison("small", "sources4", "higher", name="small - medium", primary=False),
     ),

@@ -7,8 +7,9 @@ reach: at best the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse 
 suit images and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
 
 Stated before any run: strided attention in every layer has a higher loss than dense (by at least 0.005 bits/byte);
-alternating dense and banded (GPT-3), alternating dense and strided, and fixed attention do not (within 0.02). For
-log-sparse attention the papers give no number on text: it is shown, and carries no claim.
+alternating dense and banded (GPT-3), alternating dense and strided, and fixed attention do not (within 0.02, twice
+what fixed differs by from dense on enwik8). For log-sparse attention the papers give no number on text: it is shown,
+and carries no claim.
 
 Measured: bits per byte of held-out text at equal tokens, one seed beside another; and for a layer of each arm's
 attention (4 heads of 64, forward and backward) the time, the compiled program's memory and the pairs at 512 to 32,768
@@ -68,9 +69,9 @@ EXPERIMENT = Experiment(
     },
     comparisons=(
         Comparison("strided", "dense", "higher", margin=0.005),
-        Comparison("fixed", "dense", "equal", margin=0.02),
-        Comparison("dense-banded", "dense", "equal", margin=0.02),
-        Comparison("dense-strided", "dense", "equal", margin=0.02),
+        Comparison("fixed", "dense", "equal", margin=0.02, sensitivity="strided - dense"),
+        Comparison("dense-banded", "dense", "equal", margin=0.02, sensitivity="strided - dense"),
+        Comparison("dense-strided", "dense", "equal", margin=0.02, sensitivity="strided - dense"),
         Comparison("log-sparse", "dense", "higher", margin=0.005, primary=False),
     ),
     metrics=(

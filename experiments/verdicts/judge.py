@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from experiments.experiment import FAILED, Comparison
+from experiments.experiment import FAILED, SMOKE, Comparison, Experiment
 from experiments.runs.results import Result
+from experiments.verdicts.evidence import why_none
 from experiments.verdicts.statistics import mean_and_sd, rate_difference, t_interval
 from gpt_jax.intervals import Interval, bootstrap, mean
 
-Verdict = Literal["reproduced", "contradicted", "not at this scale", "too few seeds"]
+Verdict = Literal["reproduced", "contradicted", "ruled out", "not decided", "no evidence"]
 BOOTSTRAP_FROM = 5  # pairs; below, its interval is far too narrow
 
 
@@ -34,25 +35,70 @@ class Judged:
 
 
 def verdict(interval: Interval | None, comparison: Comparison) -> Verdict:
-    """Reproduced: the interval lies wholly on the stated side of 0, and the estimate reaches the margin.
+    """What the 95 % interval [low, high] of treatment less control says of what was stated, with its margin m.
 
-    Contradicted: the same on the other side. Where "equal" was stated: reproduced if the interval lies within
-    the margins, contradicted if it lies outside. Anything else was not seen at this scale.
+    Where "higher" was stated (for "lower", read the differences with the other sign):
+
+    | verdict | interval | estimate |
+    |---|---|---|
+    | reproduced | wholly above 0 | at least m |
+    | contradicted | wholly below 0 | at most -m |
+    | ruled out | wholly between -m and m: no effect of the stated size, whichever its sign | |
+    | not decided | any other: too wide | |
+    | no evidence | none, or its runs show nothing (`judge_all`) | |
+
+    Where "equal" was stated:
+
+    | verdict | interval |
+    |---|---|
+    | reproduced | within [-m, m], by an experiment that tells a known difference apart (`judge_all`) |
+    | contradicted | wholly above m, or wholly below -m |
+    | not decided | any other: too wide |
+
+    A comparison that states no margin (m = 0; never a primary one) can be reproduced and contradicted, not ruled out.
     """
-    if interval is None:
-        return "too few seeds"
+    if interval is None or any(map(math.isnan, interval)):
+        return "no evidence"
+    m = comparison.margin
     estimate, low, high = interval
-    margin = comparison.margin
     if comparison.expected == "equal":
-        inside, outside = -margin <= low and high <= margin, low > margin or high < -margin
-        return "reproduced" if inside else "contradicted" if outside else "not at this scale"
-    below, above = high < 0 and -estimate >= margin, low > 0 and estimate >= margin
-    stated, other = (below, above) if comparison.expected == "lower" else (above, below)
-    return "reproduced" if stated else "contradicted" if other else "not at this scale"
+        inside, outside = -m <= low and high <= m, low > m or high < -m
+        return "reproduced" if inside else "contradicted" if outside else "not decided"
+    if comparison.expected == "lower":
+        estimate, low, high = -estimate, -high, -low
+    if low > 0 and estimate >= m:
+        return "reproduced"
+    if high < 0 and estimate <= -m:
+        return "contradicted"
+    return "ruled out" if -m < low and high < m else "not decided"
 
 
-def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
-    """One comparison over all results of an experiment."""
+def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]:
+    """Every comparison of an experiment. The interval decides (`verdict`), after these, each of which says "no
+    evidence", with a note of why:
+
+    - a smoke scale gives no verdicts;
+    - the runs have learned nothing, or a baseline is ahead of them all (`evidence.why_none`);
+    - "equal" needs assay sensitivity: the comparison that it names as `sensitivity`, a known difference in the same
+      experiment, must be reproduced. An experiment that tells nothing apart finds everything equal.
+    """
+    judged = [judge(results, comparison, experiment.learned) for comparison in experiment.comparisons]
+    if results and results[0].scale == SMOKE:
+        return [replace(one, verdict="no evidence") for one in judged]
+    found = {one.comparison.title: one.verdict for one in judged}
+    return [_with_sensitivity(one, found) for one in judged]
+
+
+def _with_sensitivity(judged: Judged, found: Mapping[str, str]) -> Judged:
+    known = judged.comparison.sensitivity
+    if judged.comparison.expected != "equal" or judged.verdict != "reproduced" or found.get(known) == "reproduced":
+        return judged
+    why = f"the known difference {known!r} is not told apart" if known else "no known difference is named to tell apart"
+    return replace(judged, verdict="no evidence", notes=(*judged.notes, f"within the margins, but {why}"))
+
+
+def judge(results: Sequence[Result], comparison: Comparison, least: Mapping[str, float] | None = None) -> Judged:
+    """One comparison over all results of an experiment. `least` is `Experiment.learned`."""
     if comparison.metric == FAILED:
         return _judge_failures(results, comparison)
     treatment = best_arm(results, comparison.treatments, comparison.metric)
@@ -73,7 +119,13 @@ def judge(results: Sequence[Result], comparison: Comparison) -> Judged:
     values = list(differences.values())
     interval = t_interval(values) if len(values) > 1 else None
     resampled = bootstrap(mean, np.asarray(values), resamples=10_000) if len(values) >= BOOTSTRAP_FROM else None
-    found = verdict(interval, comparison)
+    found: Verdict = verdict(interval, comparison)
+    if interval is None:
+        notes.append(f"{len(values)} pairs: at least 2 are needed")
+    elif reason := why_none([[side[seed] for seed in differences] for side in sides], comparison, least or {}):
+        found, notes = "no evidence", [*notes, reason]
+    if interval is not None and interval.low == interval.high:
+        notes.append("all differences are equal: the interval has no width")
     return Judged(
         comparison, treatment, control, differences, interval, resampled, found, len(differences), tuple(notes)
     )
@@ -95,7 +147,7 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
     """Failure rates over all runs of either side; the differences by seed are for the eye."""
     ours = [r for r in results if r.arm in comparison.treatments]
     theirs = [r for r in results if r.arm in comparison.controls]
-    interval = None
+    interval, notes = None, ()
     if min(len(ours), len(theirs)) > 1:
         failures = [sum(bool(r.failure) for r in runs) for runs in (ours, theirs)]
         interval = rate_difference(failures[0], len(ours), failures[1], len(theirs))
@@ -105,8 +157,10 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
         by_seed[seed] = rates[0] - rates[1]
     names = [" + ".join(arms) for arms in (comparison.treatments, comparison.controls)]
     found = verdict(interval, comparison)
+    if interval is None or all(r.failure for r in (*ours, *theirs)):
+        found, notes = "no evidence", ("too few runs" if interval is None else "every run failed",)
     n = min(len(ours), len(theirs))
-    return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n)
+    return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n, notes)
 
 
 def _by_seed(results: Sequence[Result], arm: str) -> dict[int, Result]:

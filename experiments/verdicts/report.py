@@ -8,22 +8,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.experiment import FAILED, Experiment
+from experiments.experiment import FAILED, SMOKE, Experiment
 from experiments.runs.results import Result, read_results, unfinished
 from experiments.verdicts import plots
-from experiments.verdicts.judge import Judged, judge
+from experiments.verdicts.evidence import NATS, SCORE
+from experiments.verdicts.judge import Judged, judge_all
 from experiments.verdicts.statistics import mean_and_sd, t_interval
 from gpt_jax.errors import InputError
 from gpt_jax.intervals import Interval, proportion
 
-RULE = (
-    "Reproduced: the 95 % interval lies wholly on the stated side of 0 and the estimate reaches the stated margin. "
-    "Contradicted: the same on the other side. Where equality was stated, the interval must lie within the margins "
-    "(reproduced) or outside them (contradicted). Anything else is not seen at this scale. Intervals of means are "
-    "Student's t over paired seeds; those of failure rates combine two Clopper-Pearson intervals, each at 97.5 %, "
-    "and take runs for independent. Failed runs count as failures and are left out of means. Where sweeps are "
-    "compared, the best arm of each side was chosen on the same validation text it is scored on."
-)
+RULE = f"""\
+Reproduced: the 95 % interval lies wholly on the stated side of 0, and the estimate reaches the stated margin.
+Contradicted: the same on the other side. Ruled out: the interval lies wholly between the margin and its negative, which
+excludes an effect of the stated size, whichever its sign. Not decided: the interval is too wide. Where equality was
+stated, the interval must lie within the margins (reproduced) or outside them (contradicted). No evidence: a smoke
+scale; too few seeds; runs that have not learned (by their mean, a language model must be {NATS:g} nats/token below the
+unigram entropy, and a classifier {SCORE:g} above the majority's label); a baseline that is ahead of both sides; and
+equality in an experiment that tells no known difference apart. Intervals of means are Student's t over paired seeds. Those of
+failure rates combine two Clopper-Pearson intervals, each at 97.5 %, and take runs for independent. Failed runs count as
+failures and are left out of means. Where sweeps are compared, the best arm of each side was chosen on the same
+validation text it is scored on."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def make_report(experiment: Experiment, folder: Path) -> Report:
     results = read_results(folder, experiment)
     if not results:
         raise InputError(f"{folder}: no finished run (result.json): nothing to report on {experiment.name}")
-    judged = [judge(results, comparison) for comparison in experiment.comparisons]
+    judged = judge_all(results, experiment)
     missing = missing_runs(experiment, results, folder)
     pictures = [plots.loss_by_arm(results, folder / "loss.png")]
     if any(one.differences for one in judged):
@@ -76,6 +80,8 @@ def to_markdown(report: Report) -> str:
     state = f"Scale `{results[0].scale}`: {len(results)} finished runs of {len({r.arm for r in results})} arms."
     if report.missing:
         state += f" **Partial**: {len(report.missing)} not finished: {', '.join(report.missing)}."
+    if results[0].scale == SMOKE:
+        state += " A smoke scale shows that everything runs, and gives no verdicts."
     parts.append(state)
     for title, primary in (("## Verdicts", True), ("## Other comparisons (not corrected for their number)", False)):
         rows = [judged_row(j) for j in report.judged if j.comparison.primary is primary]

@@ -45,7 +45,13 @@ def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, metr
     lines = [{"step": t, "tokens": int(tokens[t]), "train/loss": loss + 1 / t} for t in range(1, len(tokens))]
     lines.append({"step": len(tokens) - 1, "tokens": int(tokens[-1]), "validation/loss": loss})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    values = {"validation/loss": loss, "validation/bits_per_byte": loss / 2, "diverged": 0.0, "tokens": int(tokens[-1])}
+    values = {
+        "validation/loss": loss,
+        "validation/bits_per_byte": loss / 2,
+        "diverged": 0.0,
+        "validation/unigram_entropy": 6.0,
+        "tokens": int(tokens[-1]),
+    }
     result = {**identity, "metrics": {**values, **(metrics or {})}, "config_digest": digest(config), "data_digest": "d"}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return result
