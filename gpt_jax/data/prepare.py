@@ -31,12 +31,13 @@ from gpt_jax.data.shards import Layout, write_shards
 from gpt_jax.data.sources import open_source
 from gpt_jax.data.sources.formats import NO_TEXT
 from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
-from gpt_jax.disk import cache_root, denials_named, digest_of, lock, move_whole, sha256, write_atomically
+from gpt_jax.disk import cache_root, denials_named, digest_of, lock, move_whole, read_json, sha256, write_atomically
 from gpt_jax.errors import InputError
 
 __all__ = ["Corpus", "Mixture", "open_corpus", "prepare", "training_text", "verify_corpus"]
 
-FORMAT = 1
+FORMAT = 1  # of what is written; a part of the corpus's digest
+TRAINING = 2  # of how a tokenizer is trained; the first left out text that holds U+2585
 SHARD_TOKENS = 1 << 23
 
 
@@ -117,11 +118,13 @@ def _prepared(
         "windows_per_shard": max(shard_tokens // context_length, 1),
         "characters_at_once": [stream.BLOCK, stream.BATCH],
     }
-    digest = digest_of(plan)
-    folder = root / "corpora" / digest
-    if not (folder / "manifest.json").exists():
+    folder = _found(root, plan)
+    if folder is None:
+        plan = _divided_by(text.division.rule, plan)
+        digest = digest_of(plan)
+        folder = root / "corpora" / digest
         with lock(root, digest):
-            if not (folder / "manifest.json").exists():  # no other process made it in the meantime
+            if not _is_whole(folder):  # no other process made it in the meantime
                 _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
     corpus = open_corpus(folder)
     # Rows were counted when they were read; what else lies beside the text may have changed since, and its name.
@@ -130,11 +133,32 @@ def _prepared(
     return dataclasses.replace(corpus, manifest=manifest)
 
 
+def _divided_by(rule: int, plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan of a corpus that this rule divides: what the first one divided keeps its digest."""
+    return plan if rule == 1 else {**plan, "division": rule}
+
+
+def _found(root: Path, plan: dict[str, Any]) -> Path | None:
+    """The corpus of this plan in the cache, by whichever rule it is divided; nothing of its text is read."""
+    folders = [root / "corpora" / digest_of(_divided_by(rule, plan)) for rule in (1, 2)]
+    return next((folder for folder in folders if _is_whole(folder)), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a corpus is there. One whose copies were not counted may be divided by the first rule where the second
+    differs, and is not taken for one."""
+    path = folder / "manifest.json"
+    try:
+        return path.exists() and "copies" in read_json(path, dict)
+    except InputError:
+        return True  # it is there and damaged: `open_corpus` says so
+
+
 def _trained(root: Path, texts: list[stream.DividedText], weights: list[int], vocab_size: int) -> Tokenizer:
     """The SentencePiece tokenizer of these texts; trained on the training documents if the cache has none yet."""
     digests = [text.source.digest for text in texts]
     content = digests[0] if len(texts) == 1 else [[d, weight] for d, weight in zip(digests, weights, strict=True)]
-    key = digest_of([FORMAT, content, "sentencepiece", vocab_size, texts[0].validation_fraction])
+    key = digest_of([TRAINING, content, "sentencepiece", vocab_size, texts[0].validation_fraction])
     folder = root / "tokenizers" / key
     if folder.exists():
         return load_tokenizer(folder)

@@ -103,6 +103,8 @@ class Division:
     lengths: np.ndarray
     cuts: np.ndarray
     copies: int = 0  # documents whose text stands in an earlier one: they stay on its side
+    # 1 where the first rule divides alike: it knew copies by all their characters, and never cut 20 documents or more.
+    rule: int = 1
 
     def characters(self, split: str) -> int:
         """Characters of "train" or "validation"."""
@@ -141,22 +143,18 @@ def divide(
         same.append(content.digest())
         total += length
         progress(total)
-    length_array, exact_array, same_array = (
-        np.array(lengths, np.int64),
-        np.array(exact, np.uint64),
-        np.array(same, np.uint64),
-    )
+    length_array = np.array(lengths, np.int64)
+    exact_array, same_array = np.array(exact, np.uint64), np.array(same, np.uint64)
     there = length_array > 0
-    texts = len(np.unique(same_array[there]))
+    count, texts = int(np.count_nonzero(there)), len(np.unique(same_array[there]))
     held = np.zeros(len(length_array), bool)
     if texts >= WHOLE_DOCUMENTS:
         held = _held_out(length_array, exact_array, same_array, fraction * total)
-    share = length_array[held].sum() / max(total, 1)
-    if fraction / 2 <= share <= 2 * fraction:
-        cuts = np.where(held, 0, length_array)
-    else:
-        cuts = np.array([int(n * (1 - fraction)) for n in lengths], np.int64)
-    return Division(length_array, cuts, copies=int(np.count_nonzero(there)) - texts)
+    whole = bool(fraction / 2 <= length_array[held].sum() / max(total, 1) <= 2 * fraction)
+    tails = np.array([int(n * (1 - fraction)) for n in lengths], np.int64)
+    cuts = np.where(held, 0, length_array) if whole else tails
+    first = len(np.unique(exact_array[there])) == texts and whole == (count >= WHOLE_DOCUMENTS)
+    return Division(length_array, cuts, copies=count - texts, rule=1 if first else 2)
 
 
 class _Content:

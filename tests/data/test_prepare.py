@@ -14,8 +14,11 @@ from gpt_jax.config import DataConfig, RunConfig, override
 from gpt_jax.data.pipeline import Windows
 from gpt_jax.data.prepare import open_corpus, prepare, verify_corpus
 from gpt_jax.data.stream import BLOCK
+from gpt_jax.disk import digest_of
 from gpt_jax.errors import InputError
 
+PLAN = ("format", "source_digest", "tokenizer", "packing", "validation_fraction", "context_length", "dtype",
+        "windows_per_shard", "characters_at_once")  # fmt: skip
 SIZES = {"bytes": 257, "sentencepiece": 400, "gpt2": 50257}
 
 
@@ -235,3 +238,28 @@ def test_a_lone_surrogate_is_named_by_line(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"text": "fine"}\n' + json.dumps({"text": "\ud800"}), encoding="utf-8")
     with pytest.raises(InputError, match=r"x\.jsonl' line 2: not valid Unicode"):
         prepared(tmp_path / "x.jsonl", tmp_path / "cache")
+
+
+def written(folder, texts):
+    folder.mkdir()
+    (folder / "x.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    return folder
+
+
+def test_a_corpus_that_the_first_rule_may_have_divided_is_prepared_again(speeches, tmp_path):
+    """Before copies were looked for in other ends of line, corpora had no count of them; the digest of a corpus that
+    both rules divide alike stays, and that of another differs."""
+    one = prepared(speeches[0], tmp_path / "cache")
+    assert "division" not in one.manifest and one.copies == 0
+    both = [text for t in speeches[1] for text in (t, t + "\r\n")]
+    two = prepared(written(tmp_path / "both", both), tmp_path / "cache")
+    assert two.manifest["division"] == 2 and two.copies == 60
+    for corpus, folder in ((one, speeches[0]), (two, tmp_path / "both")):
+        plan = {k: v for k, v in corpus.manifest.items() if k not in ("copies", "digest", "division")}
+        plain = digest_of({k: plan[k] for k in PLAN})
+        assert (plain == corpus.digest) == (corpus is one)
+        old = tmp_path / "cache" / "corpora" / plain
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(corpus.folder, old) if old != corpus.folder else old.mkdir()
+        (old / "manifest.json").write_text(json.dumps({**plan, "digest": plain}), encoding="utf-8")
+        assert prepared(folder, tmp_path / "cache").manifest == corpus.manifest
