@@ -16,6 +16,17 @@ from gpt_jax.config.run import RunConfig
 from gpt_jax.config.training import TrainingConfig
 
 __all__ = [
-    "DataConfig", "FinetuningConfig", "MeshConfig", "ModelConfig", "OptimizerConfig", "RunConfig", "TrainingConfig",
-    "differences", "digest", "flatten", "from_dict", "override", "to_dict",
-]  # fmt: skip
+    "DataConfig",
+    "FinetuningConfig",
+    "MeshConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "TrainingConfig",
+    "differences",
+    "digest",
+    "flatten",
+    "from_dict",
+    "override",
+    "to_dict",
+]

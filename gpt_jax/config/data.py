@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpt_jax.config.checks import check_values, require
+from gpt_jax.config.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,5 @@ class DataConfig:
     text_key: str = "text"
 
     def __post_init__(self):
-        check_values(self, "data")
-        require(
-            0 < self.validation_fraction < 1,
-            "data.validation_fraction", self.validation_fraction, "0 < fraction < 1",
-        )  # fmt: skip
+        check = Checks(self, "data")
+        check.that("validation_fraction", 0 < self.validation_fraction < 1, "0 < fraction < 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpt_jax.config.checks import check_values, require
+from gpt_jax.config.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,16 @@ class FinetuningConfig:
     regression: Literal["soft_labels", "mse"] = "soft_labels"
 
     def __post_init__(self):
-        check_values(self, "finetuning")
-        for name in ("epochs", "batch_size"):
-            require(getattr(self, name) >= 1, f"finetuning.{name}", getattr(self, name), "at least 1")
-        for name in ("examples", "validation_examples", "patience"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"finetuning.{name}", value, "at least 1, or none")
-        require(
-            self.max_length is None or self.max_length >= 8, "finetuning.max_length", self.max_length,
-            "at least 8, or none",
-        )  # fmt: skip
-        require(
-            self.transfer_layers is None or self.transfer_layers >= -1,
-            "finetuning.transfer_layers", self.transfer_layers, "at least -1 (nothing), or none (everything)",
-        )  # fmt: skip
+        check = Checks(self, "finetuning")
+        check.at_least(1, "epochs", "batch_size", "examples", "validation_examples", "patience")
+        check.at_most(1_000_000, "epochs", "batch_size", "patience")
+        check.at_most(1_000_000_000, "examples", "validation_examples")
+        check.at_least(8, "max_length")
+        layers = self.transfer_layers
+        check.that("transfer_layers", layers is None or layers >= -1, "at least -1 (nothing), or none (everything)")
         kind, _, count = self.trainable.partition(":")
-        require(
-            self.trainable in ("all", "head") or (kind == "top" and count.isascii() and count.isdigit()),
-            "finetuning.trainable", self.trainable, "all, head, or top:N for the top N blocks",
-        )  # fmt: skip
-        require(self.learning_rate > 0, "finetuning.learning_rate", self.learning_rate, "more than 0")
-        require(self.auxiliary_weight >= 0, "finetuning.auxiliary_weight", self.auxiliary_weight, "at least 0")
-        for name in ("warmup_fraction", "classifier_dropout"):
-            require(0 <= getattr(self, name) < 1, f"finetuning.{name}", getattr(self, name), "0 <= value < 1")
+        known = self.trainable in ("all", "head") or (kind == "top" and count.isascii() and count.isdigit())
+        check.that("trainable", known and len(count) < 10, "all, head, or top:N for the top N blocks")
+        check.above(0, "learning_rate")
+        check.at_least(0, "auxiliary_weight")
+        check.rates("warmup_fraction", "classifier_dropout")

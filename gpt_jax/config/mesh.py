@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt_jax.config.checks import require
+from gpt_jax.config.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,6 @@ class MeshConfig:
     tensor: int = 1
 
     def __post_init__(self):
-        for name in ("data", "fsdp", "tensor"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"mesh.{name}", value, "at least 1")
+        check = Checks(self, "mesh")
+        check.at_least(1, "data", "fsdp", "tensor")
+        check.at_most(1_000_000, "data", "fsdp", "tensor")

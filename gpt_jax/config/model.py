@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpt_jax.attention.patterns import Dense, Pattern, check_pattern
-from gpt_jax.config.checks import check_sizes, check_values, require
+from gpt_jax.config.checks import Checks
 
 # Far above any model that was ever trained: GPT-3 has 96 layers of width 12,288, and 50,257 entries.
 MOST = {
@@ -66,34 +66,23 @@ class ModelConfig:
     loss_chunk: int | None = None
 
     def __post_init__(self):
-        check_values(self, "model")
-        check_sizes(self, "model", MOST)
-        for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
-            require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        for name in ("d_head", "d_ff", "loss_chunk"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"model.{name}", value, "at least 1, or none")
-        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
-            require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "0 <= rate < 1")
-        for name in ("layer_norm_epsilon", "initialization_std"):
-            require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "more than 0")
-        require(
-            self.d_head is not None or self.d_model % self.n_head == 0,
-            "model.n_head", self.n_head, f"a divisor of d_model = {self.d_model}, unless d_head is given",
-        )  # fmt: skip
+        check = Checks(self, "model")
+        for name, most in MOST.items():
+            check.at_most(most, name)
+        check.at_least(1, *MOST, "loss_chunk")
+        check.rates("embedding_dropout", "attention_dropout", "residual_dropout")
+        check.above(0, "layer_norm_epsilon", "initialization_std")
+        divides = self.d_head is not None or self.d_model % self.n_head == 0
+        check.that("n_head", divides, f"a divisor of d_model = {self.d_model}, unless d_head is given")
         patterns = self.attention if isinstance(self.attention, tuple) else (self.attention,)
         object.__setattr__(self, "attention", patterns)
-        require(
-            len(patterns) > 0 and all(isinstance(p, Pattern) for p in patterns),
-            "model.attention", self.attention, "one or more patterns, such as Dense(), Banded(window=256)",
-        )  # fmt: skip
+        some = len(patterns) > 0 and all(isinstance(pattern, Pattern) for pattern in patterns)
+        check.that("attention", some, "one or more patterns, such as Dense(), Banded(window=256)")
         for pattern in patterns:
             check_pattern(pattern, min(self.context_length, CHECKED))
-        require(
-            not self.scan_layers or self.n_layer % self.attention_period == 0,
-            "model.scan_layers", True, f"n_layer = {self.n_layer} must be a multiple of {self.attention_period}, "
-            "the period of attention",
-        )  # fmt: skip
+        period, layers = self.attention_period, self.n_layer
+        whole = not self.scan_layers or layers % period == 0
+        check.that("scan_layers", whole, f"n_layer = {layers} must be a multiple of {period}, the period of attention")
 
     @property
     def head_width(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpt_jax.config.checks import check_values, require
+from gpt_jax.config.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,9 @@ class OptimizerConfig:
     final_fraction: float = 0.0  # the floor, as a part of learning_rate
 
     def __post_init__(self):
-        check_values(self, "optimizer")
-        for name in ("learning_rate", "epsilon"):
-            require(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "more than 0")
-        for name in ("b1", "b2"):
-            require(0 <= getattr(self, name) < 1, f"optimizer.{name}", getattr(self, name), "0 <= value < 1")
-        for name in ("weight_decay", "warmup_tokens"):
-            require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "at least 0")
-        require(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "0 to 1")
-        require(
-            self.clip_norm is None or self.clip_norm > 0,
-            "optimizer.clip_norm", self.clip_norm, "more than 0, or none",
-        )  # fmt: skip
-        require(
-            self.decay_tokens is None or self.decay_tokens >= 1,
-            "optimizer.decay_tokens", self.decay_tokens, "at least 1, or none",
-        )  # fmt: skip
+        check = Checks(self, "optimizer")
+        check.above(0, "learning_rate", "epsilon", "clip_norm")
+        check.rates("b1", "b2")
+        check.at_least(0, "weight_decay", "warmup_tokens")
+        check.at_least(1, "decay_tokens")
+        check.that("final_fraction", 0 <= self.final_fraction <= 1, "0 to 1")

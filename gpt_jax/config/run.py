@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gpt_jax.config.checks import require
+from gpt_jax.config.checks import Checks
 from gpt_jax.config.data import DataConfig
 from gpt_jax.config.finetuning import FinetuningConfig
 from gpt_jax.config.mesh import MeshConfig
@@ -33,40 +33,23 @@ class RunConfig:
     def __post_init__(self):
         if self.kind == "finetuning":
             return self._check_finetuning()
-        context, batch = self.model.context_length, self.training.batch_tokens
-        require(
-            batch % context == 0,
-            "training.batch_tokens", batch, f"a multiple of model.context_length = {context}",
-        )  # fmt: skip
-        micro = self.training.micro_batch
-        require(
-            micro is None or (batch // context) % micro == 0,
-            "training.micro_batch", micro, f"a divisor of the {batch // context} sequences of a batch",
-        )  # fmt: skip
+        context, batch, check = self.model.context_length, self.training.batch_tokens, Checks(self.training, "training")
+        check.that("batch_tokens", batch % context == 0, f"a multiple of model.context_length = {context}")
+        rows, micro = batch // context, self.training.micro_batch
+        check.that("micro_batch", micro is None or rows % micro == 0, f"a divisor of the {rows} sequences of a batch")
 
     def _check_finetuning(self) -> None:
-        unused = ("learning_rate", "schedule", "warmup_tokens", "decay_tokens", "final_fraction")
-        for name in unused:
-            value = getattr(self.optimizer, name)
-            require(
-                value == getattr(OptimizerConfig, name), f"optimizer.{name}", value,
-                "fine-tuning has its own: finetuning.learning_rate, .schedule and .warmup_fraction",
-            )  # fmt: skip
-        length, context = self.finetuning.max_length, self.model.context_length
-        require(
-            length is None or length <= context,
-            "finetuning.max_length", length, f"at most model.context_length = {context}",
-        )  # fmt: skip
+        check = Checks(self.optimizer, "optimizer")
+        for name in ("learning_rate", "schedule", "warmup_tokens", "decay_tokens", "final_fraction"):
+            unused = getattr(self.optimizer, name) == getattr(OptimizerConfig, name)
+            check.that(name, unused, "fine-tuning has its own: finetuning.learning_rate, schedule and warmup_fraction")
+        check = Checks(self.mesh, "mesh")
         for name in ("data", "fsdp", "tensor"):
-            parts = getattr(self.mesh, name)
-            require(parts in (None, 1), f"mesh.{name}", parts, "1, or none: fine-tuning runs on one device")
-        layers, count = self.finetuning.transfer_layers, self.model.n_layer
-        require(
-            layers is None or layers <= count,
-            "finetuning.transfer_layers", layers, f"at most model.n_layer = {count}",
-        )  # fmt: skip
-        top = self.finetuning.trainable.partition(":")[2]
-        require(
-            not top or int(top) <= count, "finetuning.trainable", self.finetuning.trainable,
-            f"at most top:{count}, the blocks there are",
-        )  # fmt: skip
+            check.that(name, getattr(self.mesh, name) in (None, 1), "1, or none: fine-tuning runs on one device")
+        check, tuning = Checks(self.finetuning, "finetuning"), self.finetuning
+        length, context = tuning.max_length, self.model.context_length
+        check.that("max_length", length is None or length <= context, f"at most model.context_length = {context}")
+        layers, count = tuning.transfer_layers, self.model.n_layer
+        check.that("transfer_layers", layers is None or layers <= count, f"at most model.n_layer = {count}")
+        top = tuning.trainable.partition(":")[2]
+        check.that("trainable", not top or int(top) <= count, f"at most top:{count}, the blocks there are")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpt_jax.config.checks import check_sizes, require
-
-MOST_TOKENS = 10**14  # three hundred times GPT-3's training
+from gpt_jax.config.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,10 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self):
-        check_sizes(self, "training", {"train_tokens": MOST_TOKENS, "batch_tokens": MOST_TOKENS})
-        positive = (
-            "train_tokens", "batch_tokens", "log_every_tokens", "evaluate_every_tokens", "checkpoint_every_tokens",
-            "sample_every_tokens", "keep_last", "sample_tokens", "batch_ramp_start",
-        )  # fmt: skip
-        for name in positive:
-            require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        for name in ("seed", "keep_best", "batch_ramp_tokens"):
-            require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "at least 0")
-        for name in ("micro_batch", "evaluation_tokens"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"training.{name}", value, "at least 1, or none")
-        require(self.seed < 2**32, "training.seed", self.seed, "below 2**32")
+        check = Checks(self, "training")
+        check.at_least(1, "train_tokens", "batch_tokens", "micro_batch", "batch_ramp_start", "log_every_tokens")
+        check.at_least(1, "evaluate_every_tokens", "evaluation_tokens", "checkpoint_every_tokens", "keep_last")
+        check.at_least(1, "sample_every_tokens", "sample_tokens")
+        check.at_least(0, "seed", "keep_best", "batch_ramp_tokens")
+        check.at_most(1_000_000, "sample_tokens", "keep_last", "keep_best")
+        check.that("seed", self.seed < 2**32, "below 2**32")

@@ -22,6 +22,18 @@ from gpt_jax.training.plan import make_plan
         "model.context_length=1e12",
         "model.d_ff=1e18",
         "model.n_head=1e10",
+        "training.sample_tokens=1e9",
+        "training.evaluation_tokens=1e16",
+        "training.keep_last=1e9",
+        "training.batch_ramp_tokens=1e17",
+        "training.seed=1e18",
+        "optimizer.warmup_tokens=1e15",
+        "mesh.fsdp=1e9",
+        "finetuning.epochs=1e9",
+        "finetuning.batch_size=1e9",
+        "finetuning.examples=1e12",
+        "finetuning.max_length=1e15",
+        "finetuning.patience=1e9",
     ],
 )
 def test_an_absurd_number_is_one_line_at_once(change: str):
