@@ -13,7 +13,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
-from gpt_jax.model import decode, padded, prefill
+from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import PRNG, pinned, typed_key
 from gpt_jax.sharding import constrain

@@ -76,13 +76,6 @@ def splits_stream() -> bool:
     return mesh is not None and mesh.shape.get("tensor", 1) > 1
 
 
-def together(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """`arrays`, of which a compiled program uses none before it has all: an order for the compiler's scheduler, which
-    otherwise puts weight gradients off for as long as memory lasts, and keeps what they read. Where no mesh splits the
-    stream, as they are: there the compiler's own order peaks lower."""
-    return jax.lax.optimization_barrier(arrays) if splits_stream() else arrays
-
-
 def per_device(function: Callable[..., jax.Array], axes: Sequence[str | None]) -> Callable[..., jax.Array]:
     """`function` of arrays that all have these logical `axes`, on each device's part of them: for kernels, which the
     partitioner cannot see into. Outside a mesh, `function` itself."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.evaluation.scoring import TextModel, bucket
-from gpt_jax.model import decode, padded, prefill
+from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.numerics import pinned
 
 

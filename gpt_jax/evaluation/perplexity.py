@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import hidden
+from gpt_jax.model.interface import hidden
 from gpt_jax.model.linear import matmul_dtype
 from gpt_jax.numerics import pinned
 from gpt_jax.sharding import constrain

@@ -19,7 +19,7 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.requests import Likelihood
-from gpt_jax.model import hidden, init_cache, logits
+from gpt_jax.model.interface import hidden, init_cache, logits
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import pinned
 

@@ -15,7 +15,7 @@ import numpy as np
 from gpt_jax.config import FinetuningConfig, ModelConfig, OptimizerConfig
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning.parameters import Params, extended
-from gpt_jax.model import hidden
+from gpt_jax.model.interface import hidden
 from gpt_jax.model.linear import matmul_dtype
 from gpt_jax.training.objectives import cross_entropy, loss_chunk, token_losses
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning.transformations import SPECIAL_TOKENS
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from gpt_jax.training.state import INITIALIZATION, purpose_key
 
 STD = 0.02  # of the classifier and the special tokens: the released code's

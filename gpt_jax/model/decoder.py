@@ -16,19 +16,18 @@ import jax.numpy as jnp
 from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.cache import Cache, LayerCache
-from gpt_jax.model.linear import PRODUCT, Linear, logits
+from gpt_jax.model.linear import Linear, logits
+from gpt_jax.model.products import from_tables, recomputed, stream
 from gpt_jax.model.self_attention import SelfAttention
-from gpt_jax.sharding import PARAMETERS, constrain
+from gpt_jax.sharding import PARAMETERS
 
-REMAT_POLICIES = {"dots": jax.checkpoint_policies.save_only_these_names(PRODUCT), "full": None}
+LayerCaches = tuple[LayerCache | None, ...]
 
 
 def layer_norm(config: ModelConfig, name: str) -> nn.LayerNorm:
     """Gain 1, bias 0; the statistics are float32 and two-pass, as in the released codes."""
-    return nn.LayerNorm(
-        epsilon=config.layer_norm_epsilon, use_fast_variance=False, name=name,
-        dtype=jnp.dtype(config.compute_dtype), param_dtype=jnp.dtype(config.param_dtype),
-    )  # fmt: skip
+    dtype, held = jnp.dtype(config.compute_dtype), jnp.dtype(config.param_dtype)
+    return nn.LayerNorm(config.layer_norm_epsilon, dtype=dtype, param_dtype=held, use_fast_variance=False, name=name)
 
 
 class Mlp(nn.Module):
@@ -61,14 +60,13 @@ class Block(nn.Module):
         attention, mlp = SelfAttention(c, self.pattern, name="attention"), Mlp(c, name="mlp")
         ln_1, ln_2 = layer_norm(c, "ln_1"), layer_norm(c, "ln_2")
         dropout = nn.Dropout(c.residual_dropout, deterministic=deterministic)
-        split = lambda x: constrain(x, "batch", "time", None)  # the residual stream  # noqa: E731
         if c.norm == "post":
             out_BTM, cache = attention(x_BTM, cache, positions_BT, deterministic=deterministic)
-            x_BTM = split(ln_1(x_BTM + dropout(out_BTM)))
-            return split(ln_2(x_BTM + dropout(mlp(x_BTM)))), cache
+            x_BTM = stream(ln_1(x_BTM + dropout(out_BTM)))
+            return stream(ln_2(x_BTM + dropout(mlp(x_BTM)))), cache
         out_BTM, cache = attention(ln_1(x_BTM), cache, positions_BT, deterministic=deterministic)
-        x_BTM = split(x_BTM + dropout(out_BTM))
-        return split(x_BTM + dropout(mlp(ln_2(x_BTM)))), cache
+        x_BTM = stream(x_BTM + dropout(out_BTM))
+        return stream(x_BTM + dropout(mlp(ln_2(x_BTM)))), cache
 
 
 class Period(nn.Module):
@@ -78,22 +76,14 @@ class Period(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BTM: jax.Array, caches: tuple[LayerCache | None, ...], positions_BT: jax.Array | None,
-        deterministic: bool,
-    ) -> tuple[jax.Array, tuple[LayerCache | None, ...]]:  # fmt: skip
+        self, x_BTM: jax.Array, caches: LayerCaches, positions_BT: jax.Array | None, deterministic: bool
+    ) -> tuple[jax.Array, LayerCaches]:
         written = []
         for n, cache in enumerate(caches):
-            block = remat(Block, self.config)(self.config, self.config.pattern(n), name=f"block_{n}")
+            block = recomputed(Block, self.config)(self.config, self.config.pattern(n), name=f"block_{n}")
             x_BTM, cache = block(x_BTM, cache, positions_BT, deterministic)
             written.append(cache)
         return x_BTM, tuple(written)
-
-
-def remat(module: type[nn.Module], config: ModelConfig) -> Any:
-    """`module`, recomputed in the backward pass as config.remat says: "none", all but "dots", or in "full"."""
-    if config.remat == "none":
-        return module
-    return nn.remat(module, policy=REMAT_POLICIES[config.remat], static_argnums=(4,), prevent_cse=True)
 
 
 class GPT(nn.Module):
@@ -126,7 +116,7 @@ class GPT(nn.Module):
                 length=c.n_layer // c.attention_period,
             )(c)
         else:
-            self.block = [remat(Block, c)(c, c.pattern(n)) for n in range(c.n_layer)]
+            self.block = [recomputed(Block, c)(c, c.pattern(n)) for n in range(c.n_layer)]
         if c.norm == "pre":
             self.ln_f = layer_norm(c, "ln_f")
         self.dropout = nn.Dropout(c.embedding_dropout)
@@ -156,10 +146,7 @@ class GPT(nn.Module):
             reached_BT = cache.length_B[:, None] + jnp.arange(tokens_BT.shape[1])
             positions_BT = jnp.where(tokens_BT >= 0, reached_BT, -1)
             position_TM = wpe_CM[reached_BT]
-        # Over a mesh, each device looks all tokens up in its columns of the table: the table and its gradient stay
-        # split, and only activations travel.
-        h_BTM = constrain(wte_VM[jnp.maximum(tokens_BT, 0)] + position_TM, "replica", None, "table")
-        h_BTM = constrain(constrain(h_BTM.astype(dtype), "batch", None, "width"), "batch", "time", None)
+        h_BTM = from_tables(wte_VM[jnp.maximum(tokens_BT, 0)] + position_TM, dtype)
         if c.embedding_dropout_target == "activations":
             h_BTM = self.dropout(h_BTM, deterministic=deterministic)
 

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import cache as keys_and_values
+from gpt_jax.model.cache import Cache
+from gpt_jax.model.cache import init_cache as init_keys_and_values
 from gpt_jax.model.decoder import GPT
 from gpt_jax.model.linear import logits
 from gpt_jax.model.lstm import LSTM, Carry, init_carry
 
-AnyCache = keys_and_values.Cache | Carry
+AnyCache = Cache | Carry
 
 
 class Hidden(NamedTuple):
@@ -39,7 +40,7 @@ def init_cache(config: ModelConfig, batch_size: int, length: int | None = None) 
     LSTM's carry."""
     if config.architecture == "lstm":
         return init_carry(config, batch_size)
-    return keys_and_values.init_cache(config, batch_size, length)
+    return init_keys_and_values(config, batch_size, length)
 
 
 def hidden(

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.sharding import constrain, splits_stream, together
-
-Axes = tuple[str | None, ...]
-PRODUCT = "product"  # what remat="dots" keeps
+from gpt_jax.model.products import Axes, contract, kept, product
 
 
 def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int, residual: bool):
@@ -35,75 +30,6 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
     return nn.initializers.normal(std)
 
 
-def contract(
-    a: jax.Array, b: jax.Array, a_axes: range, b_axes: range, dtype: jnp.dtype, out: jnp.dtype | type = jnp.float32
-) -> jax.Array:
-    """`a` and `b`, as `dtype`, summed over the paired axes in float32; the sums as `out`."""
-    dimensions = (tuple(a_axes), tuple(b_axes)), ((), ())
-    return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=out)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def matmul(
-    x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes = (), regather: bool = False
-) -> jax.Array:
-    """Sums over the last `inputs` axes of `x` and the first of `w`: `(..., outputs)` in x's dtype.
-
-    Forward and backward, operands are rounded to `dtype` and sums are float32. (JAX's own transpose of such a
-    product would leave the cotangent, and with it both backward products, in float32.)
-
-    Over a mesh, `axes` are w's logical ones, and those of `x` and of the result follow from them. What only storage
-    splits, a parameter's "embed" and an activation's "width", is gathered for a product, after rounding; each result
-    is summed straight into its split form. Where the stream is split, a product's weight gradient is finished before
-    its input's gradient is used, and with `regather` x is gathered for it anew: the gathered x of a recomputed block's
-    first product would otherwise live through all of the block's backward pass.
-    """
-    x_axes, y_axes = _activations(axes, inputs)
-    out, contracted = x.dtype, range(x.ndim - inputs, x.ndim)
-    x, w = constrain(x.astype(dtype), *_whole(x_axes)), constrain(_rounded(w, dtype, axes), *_whole(axes))
-    return constrain(contract(x, w, contracted, range(inputs), dtype, out), *y_axes)
-
-
-def _rounded(w: jax.Array, dtype: jnp.dtype, axes: Axes) -> jax.Array:
-    """`w` as `dtype`, split as it is stored. Where the stream is split, w's bits pass a barrier: the TPU compiler else
-    rounds the whole stack of layers before the loop over them, even past a barrier on floats, and keeps that copy."""
-    if w.dtype == dtype or not splits_stream():
-        return w.astype(dtype)
-    (bits,) = together(jax.lax.bitcast_convert_type(w, jnp.dtype(f"uint{8 * w.dtype.itemsize}")))
-    # Without the constraint, the rounding would be laid out as its result is, and the gather would move float32.
-    return constrain(jax.lax.bitcast_convert_type(bits, w.dtype).astype(dtype), *axes)
-
-
-def _whole(axes: Axes) -> Axes:
-    return tuple(None if axis in ("embed", "time") else axis for axis in axes)
-
-
-def _activations(axes: Axes, inputs: int) -> tuple[Axes, Axes]:
-    """The logical axes of x and of the result, for a weight of `axes`."""
-    stream: Axes = ("batch", "time", None)
-    x_axes = stream if axes[:1] == ("embed",) else ("batch", None, *axes[:inputs])
-    return (x_axes, stream if axes[-1:] == ("embed",) else ("batch", None, *axes[inputs:])) if axes else ((), ())
-
-
-def _matmul_forward(x, w, inputs, dtype, axes, regather):
-    return matmul(x, w, inputs, dtype, axes, regather), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
-
-
-def _matmul_backward(inputs, dtype, axes, regather, saved, g):
-    x, w, like = saved
-    batch = x.ndim - inputs
-    x_axes, y_axes = _activations(axes, inputs)
-    if regather:
-        x, g = together(constrain(x, *x_axes), g)
-    g, w_whole = constrain(g.astype(dtype), *_whole(y_axes)), constrain(_rounded(w, dtype, axes), *_whole(axes))
-    dx = constrain(contract(g, w_whole, range(batch, g.ndim), range(inputs, w.ndim), dtype, like.dtype), *x_axes)
-    dw = contract(constrain(x, *_whole(x_axes)), g, range(batch), range(batch), dtype)
-    return together(dx, constrain(dw.astype(w.dtype), *axes))
-
-
-matmul.defvjp(_matmul_forward, _matmul_backward)
-
-
 def matmul_dtype(config: ModelConfig) -> jnp.dtype:
     """What the operands of matrix products are rounded to."""
     return jnp.dtype(config.compute_dtype if config.matmul_dtype == "compute" else config.matmul_dtype)
@@ -113,7 +39,7 @@ class Linear(nn.Module):
     """`(..., *inputs)` -> `(..., *features)`: contracts the last `inputs` axes with the kernel's first.
 
     The product has operands in config.matmul_dtype, the result is in config.compute_dtype; the parameters are held
-    in config.param_dtype. `axes` are the kernel's logical ones, for a mesh; `regather` is `matmul`'s.
+    in config.param_dtype. `axes` are the kernel's logical axes on a mesh; `regather` is `product`'s.
     """
 
     config: ModelConfig
@@ -125,15 +51,12 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        c = self.config
+        c, dtype, held = self.config, jnp.dtype(self.config.compute_dtype), jnp.dtype(self.config.param_dtype)
         shape = (*x.shape[-self.inputs :], *self.features)
-        kernel: jax.Array = self.param(
-            "kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, jnp.dtype(c.param_dtype)
-        )
-        bias: jax.Array = self.param("bias", nn.initializers.zeros, self.features, jnp.dtype(c.param_dtype))
-        dtype = jnp.dtype(c.compute_dtype)
-        y: jax.Array = matmul(x.astype(dtype), kernel, self.inputs, matmul_dtype(c), self.axes, self.regather)
-        return checkpoint_name(y, PRODUCT) + bias.astype(dtype)
+        w: jax.Array = self.param("kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, held)
+        b: jax.Array = self.param("bias", nn.initializers.zeros, self.features, held)
+        xw: jax.Array = product(x.astype(dtype), w, self.inputs, matmul_dtype(c), self.axes, self.regather)
+        return kept(xw) + b.astype(dtype)
 
 
 def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:

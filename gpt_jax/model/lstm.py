@@ -9,7 +9,6 @@ the units of each; d_model = 512 and n_layer = 1 are the paper's 2,048.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model.linear import Linear, contract, kernel_initializer, logits, matmul, matmul_dtype
+from gpt_jax.model.linear import Linear, kernel_initializer, logits, matmul_dtype
+from gpt_jax.model.products import recurrent
 
 State = tuple[jax.Array, jax.Array]  # (c, h) of a layer, float32 (B, U)
 
@@ -52,67 +52,30 @@ class LSTMLayer(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(
-        self, x_BTM: jax.Array, carry: State, real_BT: jax.Array
-    ) -> tuple[jax.Array, State]:  # fmt: skip
-        c, units = self.config, self.config.mlp_width
+    def __call__(self, x_BTM: jax.Array, carry: State, real_BT: jax.Array) -> tuple[jax.Array, State]:
+        c, units, held = self.config, self.config.mlp_width, jnp.dtype(self.config.param_dtype)
         gates_BT4U = Linear(c, (4, units), name="input")(x_BTM)
         shape = (units, 4, units)
-        recurrent_U4U = self.param(
-            "recurrent", kernel_initializer(c, shape, 1, False), shape, jnp.dtype(c.param_dtype)
-        )  # fmt: skip
-        forget_U = self.param("forget", nn.initializers.ones, (units,), jnp.dtype(c.param_dtype))
+        recurrent_U4U = self.param("recurrent", kernel_initializer(c, shape, 1, False), shape, held)
+        forget_U = self.param("forget", nn.initializers.ones, (units,), held)
         gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U)
-        results: Any = recurrence(gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
+        results: Any = recurrent(cell, gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
         out_TBU, carry = results
         out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)
         return Linear(c, (c.d_model,), name="output")(out_BTU), carry
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def recurrence(
-    gates_TB4U: jax.Array, recurrent_U4U: jax.Array, carry: State, real_TB: jax.Array, dtype: jnp.dtype
-) -> tuple[jax.Array, State]:  # fmt: skip
-    """The outputs h `(T, B, U)` and the last (c, h), from what the input adds to the gates i, f, o, g.
+def cell(gates_B4U: jax.Array, carry: State, real_B: jax.Array) -> tuple[State, jax.Array]:
+    """One step: the next (c, h), and h, from the gates i, f, o, g before their nonlinearities.
 
-    Operands of products, forward and backward, are rounded to `dtype`; sums are float32.
-
-    The gradient of the recurrent matrix is one product over all steps, formed after the backward scan: inside it, the
-    matrix's gradient would be read and written at every step.
+    Where `real_B` is False, padding, the carry stays as it is.
     """
-    return _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype)[0]
-
-
-def _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype):
-    """(`recurrence`'s results, the h that each step starts from)."""
-    recurrent_U4U = recurrent_U4U.astype(dtype)  # once, not at every step
-
-    def step(carry, x):
-        (c_BU, h_BU), (gates_B4U, real_B) = carry, x
-        gates_B4U = gates_B4U + matmul(h_BU, recurrent_U4U, 1, dtype)
-        i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
-        new_BU = jax.nn.sigmoid(f_BU) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
-        out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
-        keep_B1 = real_B[:, None]
-        return (jnp.where(keep_B1, new_BU, c_BU), jnp.where(keep_B1, out_BU, h_BU)), (out_BU, h_BU)
-
-    carry, (out_TBU, before_TBU) = jax.lax.scan(step, carry, (gates_TB4U, real_TB))
-    return (out_TBU, carry), before_TBU
-
-
-def _recurrence_forward(gates_TB4U, recurrent_U4U, carry, real_TB, dtype):
-    run = lambda gates_TB4U, carry: _scan(gates_TB4U, recurrent_U4U, carry, real_TB, dtype)  # noqa: E731
-    results, pull_back, before_TBU = jax.vjp(run, gates_TB4U, carry, has_aux=True)
-    return results, (pull_back, before_TBU)
-
-
-def _recurrence_backward(dtype, saved, g):
-    pull_back, before_TBU = saved
-    dgates_TB4U, dcarry = pull_back(g)
-    return dgates_TB4U, contract(before_TBU, dgates_TB4U, range(2), range(2), dtype), dcarry, None
-
-
-recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+    c_BU, h_BU = carry
+    i_BU, f_BU, o_BU, g_BU = (gates_B4U[:, n] for n in range(4))
+    new_BU = jax.nn.sigmoid(f_BU) * c_BU + jax.nn.sigmoid(i_BU) * jnp.tanh(g_BU)
+    out_BU = jax.nn.sigmoid(o_BU) * jnp.tanh(new_BU)
+    keep_B1 = real_B[:, None]
+    return (jnp.where(keep_B1, new_BU, c_BU), jnp.where(keep_B1, out_BU, h_BU)), out_BU
 
 
 class LSTM(nn.Module):

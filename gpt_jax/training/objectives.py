@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import hidden
-from gpt_jax.model.linear import contract, matmul_dtype
+from gpt_jax.model.interface import hidden
+from gpt_jax.model.linear import matmul_dtype
+from gpt_jax.model.products import contract
 from gpt_jax.sharding import constrain, mesh_in_use
 
 LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a GiB

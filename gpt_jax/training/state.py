@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import OptimizerConfig, RunConfig
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from gpt_jax.numerics import PRNG, pinned
 from gpt_jax.training.optimizer import init_optimizer
 

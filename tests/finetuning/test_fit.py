@@ -13,7 +13,7 @@ from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import load
 from gpt_jax.finetuning.fit import fit, labels_of
 from gpt_jax.finetuning.transformations import subset
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from gpt_jax.model.layers_layout import stack_layers
 from tests.finetuning.tiny import MODEL, TOKENIZER, example, examples, run_config, task, truth
 

@@ -13,7 +13,7 @@ from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import make_objective
 from gpt_jax.finetuning.objective import auxiliary_loss, forward, grid, losses, predictions, soft_labels
 from gpt_jax.finetuning.transformations import SpecialTokens, encode
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from tests.finetuning.oracle import Released, cross_entropy, softmax
 from tests.finetuning.tiny import MODEL, run_config, task
 

@@ -12,7 +12,7 @@ from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import make_objective
 from gpt_jax.finetuning.transformations import SpecialTokens, encode
 from gpt_jax.finetuning.update import finetuning_step, learning_rates
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from gpt_jax.training.optimizer import make_optimizer
 from gpt_jax.training.state import TrainState
 from tests.finetuning.tiny import MODEL, run_config, task

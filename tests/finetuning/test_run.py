@@ -20,7 +20,7 @@ from experiments.runs.weights import load_model
 from gpt_jax.config import FinetuningConfig, RunConfig, override
 from gpt_jax.errors import InputError
 from gpt_jax.interop import save_pretrained
-from gpt_jax.model import language_model
+from gpt_jax.model.interface import language_model
 from tests.finetuning.tiny import MODEL, TOKENIZER, truth
 
 FILES = {

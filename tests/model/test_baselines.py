@@ -12,8 +12,9 @@ import pytest
 from gpt_jax import ModelConfig, generate
 from gpt_jax.config import override
 from gpt_jax.finetuning.bag_of_words import BagOfWords, majority
-from gpt_jax.model import init_cache, language_model
-from gpt_jax.model.lstm import _scan, recurrence
+from gpt_jax.model.interface import init_cache, language_model
+from gpt_jax.model.lstm import cell
+from gpt_jax.model.products import _scan, recurrent
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 from tests.finetuning.tiny import TOKENIZER, example, examples, run_config, task, truth
@@ -102,8 +103,8 @@ def test_the_recurrences_gradient_is_that_of_the_plain_scan(dtype, tolerance):
 
         return jax.jit(jax.grad(value, argnums=(0, 1, 2)))(gates, matrix, carry)
 
-    ours = total(lambda gates, matrix, carry: recurrence(gates, matrix, carry, real, jnp.dtype(dtype)))
-    plain = total(lambda gates, matrix, carry: _scan(gates, matrix, carry, real, jnp.dtype("float32"))[0])
+    ours = total(lambda gates, matrix, carry: recurrent(cell, gates, matrix, carry, real, jnp.dtype(dtype)))
+    plain = total(lambda gates, matrix, carry: _scan(cell, gates, matrix, carry, real, jnp.dtype("float32"))[0])
     for own, true in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         assert np.abs(own - true).max() < tolerance * np.abs(true).max()
 
@@ -113,7 +114,7 @@ def test_every_product_of_the_recurrence_has_operands_of_its_dtype():
     zeros = jnp.zeros((5, 5))
 
     def total(gates, matrix):
-        results: Any = recurrence(gates, matrix, (zeros, zeros), zeros[:2] == 0, jnp.dtype("bfloat16"))
+        results: Any = recurrent(cell, gates, matrix, (zeros, zeros), zeros[:2] == 0, jnp.dtype("bfloat16"))
         return results[0].sum()
 
     run = jax.grad(total, argnums=(0, 1))

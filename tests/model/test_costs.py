@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from gpt_jax.attention.patterns import Banded, Dense
 from gpt_jax.config import ModelConfig
-from gpt_jax.model import language_model
 from gpt_jax.model.costs import forward_flops_per_token, matmul_parameters, train_flops_per_token
 from gpt_jax.model.decoder import GPT
+from gpt_jax.model.interface import language_model
 
 
 def xla_flops(compiled):
