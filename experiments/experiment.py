@@ -22,6 +22,7 @@ from gpt_jax.errors import InputError, unknown
 CLAIMS = Path(__file__).parent / "claims"
 SMOKE = "smoke"  # the scale that only shows that everything runs: it gives no verdicts
 FAILED = "failed"  # the metric of a comparison of failure rates
+TRAIN = "train"  # the same for recipes: DIR/train/RECIPE/seed-N
 FINETUNE = "finetune"  # stands for the experiment's name in the folders of `finetune`: DIR/finetune/TASK/seed-N
 
 

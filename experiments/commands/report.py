@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Reports on an experiment by name, or on all that a folder holds, fine-tuned tasks too."""
+    """Reports on an experiment by name, or on all that a folder holds, fine-tuned tasks and recipes too."""
     from experiments.runs.results import experiment_folders
-    from experiments.verdicts.printout import print_fine_tunings, print_report
+    from experiments.verdicts.printout import print_named_runs, print_report
 
     target = arguments.target
     if target in experiments.names():
@@ -31,8 +31,8 @@ def report(arguments: argparse.Namespace) -> int:
     else:
         raise unknown("experiment or folder", target, experiments.names())
     for name, folder in folders.items():
-        if name == experiments.FINETUNE:
-            print_fine_tunings(folder)
+        if name in (experiments.FINETUNE, experiments.TRAIN):
+            print_named_runs(folder)
         else:
             print_report(experiments.load(name), folder)
     return 0

@@ -47,7 +47,7 @@ def resume(arguments: argparse.Namespace) -> int:
     config = override(config, changes)
     console = joined_console(arguments.hosts)
     rules: dict[str, Any] = {}
-    if identity.experiment != experiments.FINETUNE:
+    if identity.experiment not in (experiments.FINETUNE, experiments.TRAIN):
         e = experiments.load(identity.experiment)
         rules = {"divergence_is_outcome": e.divergence_is_outcome, "evaluate": e.evaluate}
     with stop_on_signal() as should_stop:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import configs as recipes
 from experiments import experiment as experiments
 from experiments.arguments import (
     add_data_dir,
@@ -21,7 +22,7 @@ from experiments.arguments import (
     parse_overrides,
     writable,
 )
-from experiments.command import Command, resume_command
+from experiments.command import START, Command, resume_command
 from experiments.experiment import Experiment
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import InputError, TrainingDiverged
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains every arm with every seed, then reports. One that fails does not stop the others; a full disk does."""
+    if arguments.name in recipes.names() and arguments.name not in experiments.names():
+        raise InputError(f"{arguments.name!r} is a recipe, not an experiment: {START} train {arguments.name} trains it")
     e = experiments.load(arguments.name)
     arms = e.select(arguments.scale, tuple(arguments.only))
     seeds = arguments.seeds or e.scale(arguments.scale).seeds

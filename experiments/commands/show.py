@@ -1,12 +1,13 @@
-"""`show`: what an experiment claims, and what it costs."""
+"""`show`: what an experiment claims or a recipe promises, and what it costs."""
 
 from __future__ import annotations
 
 import argparse
 
+import configs
 from experiments import experiment as experiments
 from experiments.arguments import add_experiment, add_out
-from experiments.command import Command
+from experiments.command import START, Command
 from gpt_jax.config import flatten, to_dict
 
 
@@ -18,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """Prints the claim, the arms as differences from the base, the stated directions, the compute."""
+    if arguments.name in configs.names() and arguments.name not in experiments.names():
+        return show_recipe(arguments.name)
     from experiments.runs.compute import compute
 
     e = experiments.load(arguments.name)
@@ -44,9 +47,21 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def show_recipe(name: str) -> int:
+    """Prints what a recipe promises, and what it amounts to."""
+    from rich.console import Console
+
+    from experiments.runs.promise import described
+    from experiments.runs.screen import Screen
+
+    Screen(Console()).table(name, described(configs.recipe(name)))
+    print(f"\n{START} train {name} --dry-run: what it takes here;  {START} train {name}: trains it")
+    return 0
+
+
 COMMAND = Command(
     group="look",
-    help="an experiment: its claim, arms and compute",
+    help="an experiment: its claim, arms and compute; or a recipe: its promise, sizes, memory and time",
     example="python -m experiments show layer_norm --scale cpu",
     arguments=add_arguments,
     act=show,

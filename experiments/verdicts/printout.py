@@ -39,14 +39,14 @@ def print_report(e: Experiment, folder: Path) -> None:
     print(f"report: {made.path}")
 
 
-def print_fine_tunings(folder: Path) -> None:
-    """Prints, for each task fine-tuned on in `folder` (DIR/finetune), its figures over the seeds."""
+def print_named_runs(folder: Path) -> None:
+    """Prints, for each task in DIR/finetune or each recipe in DIR/train (`folder`), its figures over the seeds."""
     console = Console()
-    for task in sorted({path.parent.parent for path in folder.glob("*/seed-*/result.json")}):
-        results = [read_result(path) for path in sorted(task.glob("seed-*/result.json"))]
+    for named in sorted({path.parent.parent for path in folder.glob("*/seed-*/result.json")}):
+        results = [read_result(path) for path in sorted(named.glob("seed-*/result.json"))]
         good = [result.metrics for result in results if not result.metrics.get("diverged")]
         lost = f", {len(results) - len(good)} diverged" if len(good) < len(results) else ""
-        print_over_seeds(console, good, f"{task.name}: {len(results)}", lost)
+        print_over_seeds(console, good, f"{named.name}: {len(results)}", lost)
 
 
 def print_over_seeds(console: Console, metrics: Sequence[Mapping[str, Any]], before: str, after: str = "") -> None:
