@@ -96,7 +96,7 @@ def platform() -> str:
     return jax.default_backend() if device is None else device.platform
 
 
-def state_shardings(state: Any, mesh: Mesh) -> Any:
+def state_shardings(state: Any, mesh: Mesh | AbstractMesh) -> Any:
     """A sharding for every array of a `TrainState`, or of parameters; moments lie where their parameters do."""
 
     def sharding(path, leaf):

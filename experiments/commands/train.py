@@ -52,7 +52,7 @@ def train(arguments: argparse.Namespace) -> int:
     from experiments.runs import runner
     from experiments.runs.rehearsal import rehearse
     from experiments.runs.screen import Screen, joined_console
-    from experiments.runs.signals import Stopped, stop_on_signal
+    from experiments.runs.signals import CommandStopped, stop_on_signal
 
     console = joined_console(arguments.hosts)
     screen = Screen(console)
@@ -61,9 +61,9 @@ def train(arguments: argparse.Namespace) -> int:
         screen.say(note)
     identity, again = RunIdentity(TRAIN, recipe.name, arguments.seed, "-"), resume_command(folder, data_dir)
     with stop_on_signal() as should_stop:
-        if arguments.dry_run:
-            return rehearse(config, folder, identity, data_dir, screen, should_stop)
         try:
+            if arguments.dry_run:
+                return rehearse(config, folder, identity, data_dir, screen, should_stop)
             runner.run(
                 config,
                 folder,
@@ -75,7 +75,7 @@ def train(arguments: argparse.Namespace) -> int:
             )
         except runner.Interrupted as stopped:
             begun = (folder / "config.json").exists() and not arguments.hosts
-            raise Stopped(f"{folder}: {stopped}", again if begun else None) from None
+            raise CommandStopped(f"{folder}: {stopped}", again if begun else None) from None
         except TrainingDiverged as error:
             screen.warn(f"failed: {error}")
             return 1

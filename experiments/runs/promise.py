@@ -12,8 +12,7 @@ from jax.sharding import AbstractMesh, AxisType
 from configs.recipe import Recipe, Slice
 from experiments.runs.rehearsal import GIB, duration
 from gpt_jax.config import RunConfig, override
-from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.parallel.ahead import parse_mesh
 from gpt_jax.parallel.chips import TPUS, peak_flops
 from gpt_jax.parallel.mesh import AXES, mesh_shape
@@ -64,9 +63,7 @@ def _on_slice(config: RunConfig, place: Slice, flops: float) -> str:
     state = jax.eval_shape(partial(init_state, config))
     held = sum(
         math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-        for leaf, sharding in zip(
-            jax.tree.leaves(state), jax.tree.leaves(state_shardings(state, mesh)), strict=True
-        )
+        for leaf, sharding in zip(jax.tree.leaves(state), jax.tree.leaves(state_shardings(state, mesh)), strict=True)
     )
     chip = TPUS[version]
     time = duration(flops / (SHARE * chip.flops * count) / 3600)

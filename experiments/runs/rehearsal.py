@@ -22,9 +22,9 @@ from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig
 from gpt_jax.data.pipeline import open_batches
 from gpt_jax.disk import keep_compiled_programs
-from gpt_jax.model.costs import train_flops_per_token
-from gpt_jax.model.decoder import parameter_count
+from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.model.self_attention import attention_computed_by
+from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import state_shardings
@@ -54,7 +54,7 @@ def rehearse(
     mesh = make_mesh(config.mesh)
     plan = make_plan(config, batch_parts(mesh))
     check_batch(mesh, plan.micro_batch)
-    with jax.set_mesh(mesh):
+    with pinned(), jax.set_mesh(mesh):
         with screen.waiting("compiling the training step"):
             compiled, planned = compile_step(config, plan, mesh)
         if should_stop():
