@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ from gpt_jax.errors import InputError
 
 BLOCK = 1 << 14  # characters tokenized in one piece
 BATCH = 1 << 20  # characters tokenized at once
+WORKERS = 2  # batches in work: the end of one keeps one core busy, and the start of the next the others
+AHEAD = 4  # batches read before the first of them is waited for
 Progress = Callable[[str, int, int | None], None]
+Encoded = tuple[np.ndarray, Counter[str]]  # a batch's ids, int32, and what they do not hold of its text
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class TokenStream:
 
     def __init__(self, text: DividedText, tokenizer: Tokenizer, split: str, packed: bool):
         self._text, self._tokenizer, self._split = text, tokenizer, split
-        self._separator = [tokenizer.end_of_text] if packed and tokenizer.end_of_text is not None else []
+        end_of_text = [] if tokenizer.end_of_text is None or not packed else [tokenizer.end_of_text]
+        self._separator = np.array(end_of_text, np.int32)
         self.tokens = self.bytes = self.documents = 0
         self.losses: Counter[str] = Counter()
 
@@ -72,21 +76,24 @@ class TokenStream:
         """
         self.tokens = self.bytes = self.documents = 0
         self.losses.clear()
-        with ThreadPoolExecutor(1) as executor:
-            waiting: list[Future[np.ndarray]] = []
+        needed = first if self._tokenizer.lossless else 0
+        waiting: deque[tuple[int, Future[Encoded]]] = deque()
+        with ThreadPoolExecutor(WORKERS) as executor:
             for number, batch in enumerate(self._batches_of_text()):
-                if number >= first:
-                    waiting.append(executor.submit(self._encode, batch))
-                elif not self._tokenizer.lossless:
-                    executor.submit(self._encode, batch).result()
-                if len(waiting) > 2:
-                    yield self._counted(waiting.pop(0).result())
-            for future in waiting:
-                yield self._counted(future.result())
+                if number >= needed:
+                    waiting.append((number, executor.submit(self._encode, batch)))
+                if len(waiting) > AHEAD:
+                    yield from self._counted(waiting.popleft(), first)
+            while waiting:
+                yield from self._counted(waiting.popleft(), first)
 
-    def _counted(self, tokens: np.ndarray) -> np.ndarray:
-        self.tokens += len(tokens)
-        return tokens
+    def _counted(self, encoded: tuple[int, Future[Encoded]], first: int) -> Iterator[np.ndarray]:
+        number, future = encoded
+        tokens, losses = future.result()
+        self.losses.update(losses)
+        if number >= first:
+            self.tokens += len(tokens)
+            yield tokens
 
     def _batches_of_text(self) -> Iterator[list[tuple[bool, str]]]:
         """Blocks of text, each with whether a document starts with it, about `BATCH` characters together."""
@@ -103,17 +110,17 @@ class TokenStream:
         if batch:
             yield batch
 
-    def _encode(self, batch: list[tuple[bool, str]]) -> np.ndarray:
-        rows = self._tokenizer.encode_batch([text for _, text in batch])
+    def _encode(self, batch: list[tuple[bool, str]]) -> Encoded:
+        rows, losses = self._tokenizer.encode_to_arrays([text for _, text in batch]), Counter()
         if not self._tokenizer.lossless:
             for (_, text), ids in zip(batch, rows, strict=True):
-                self.losses.update(self._tokenizer.losses(text, ids))
-        separated = [self._separator + ids if starts else ids for (starts, _), ids in zip(batch, rows, strict=True)]
-        tokens = np.concatenate([np.array(ids, np.int64) for ids in separated])
+                losses.update(self._tokenizer.losses(text, ids.tolist()))
+        separated = ((self._separator, ids) if starts else (ids,) for (starts, _), ids in zip(batch, rows, strict=True))
+        tokens = np.concatenate([ids for pair in separated for ids in pair])
         size = self._tokenizer.vocab_size
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() < size:
             wrong = tokens[(tokens < 0) | (tokens >= size)][0]
             raise InputError(
                 f"tokenizer {self._tokenizer.name!r}: it gives id {wrong}, and 0 to {size - 1} are allowed"
             )
-        return tokens.astype(np.int32)
+        return tokens, losses

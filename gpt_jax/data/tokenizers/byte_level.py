@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
 from gpt_jax.disk import digest_of
 
@@ -25,6 +27,10 @@ class BytesTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [list(text.encode()) for text in unicode_texts(texts)]
+
+    def encode_to_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As `encode_batch`, int32."""
+        return [np.frombuffer(text.encode(), np.uint8).astype(np.int32) for text in unicode_texts(texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8, and ids past the vocabulary, come out as U+FFFD."""

@@ -1,4 +1,4 @@
-"""OpenAI's two published byte-pair encodings, run by the `tokenizers` library.
+"""OpenAI's two published byte-pair encodings, run by the `tokenizers` library, and GPT-2's encoding by tiktoken.
 
 GPT-2's works on bytes and loses nothing. GPT-1's works on lower-case words: OpenAI repaired text with ftfy,
 standardised punctuation, and split words with spaCy; this one cleans, lower-cases, strips accents and splits as
@@ -8,6 +8,7 @@ splits otherwise ("don't" is "do n't" there, "don ' t" here) and at newlines, wh
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import unicodedata
 from collections import Counter
@@ -15,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
+import numpy as np
+
+from gpt_jax.data.tokenizers.merging import merging_by_id
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, in_threads, unicode_texts
 from gpt_jax.disk import digest_of, parse_json, read_json, read_utf8
 from gpt_jax.errors import InputError
 
@@ -69,8 +73,20 @@ class BpeTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in as many threads as there are cores."""
-        rows = self._inner.encode_batch_fast(unicode_texts(texts), add_special_tokens=False)
-        return [row.ids for row in rows]
+        texts = unicode_texts(texts)
+        if self._by_id is not None:
+            return in_threads(self._by_id.encode_ordinary, texts)
+        return [row.ids for row in self._inner.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_to_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As `encode_batch`, int32."""
+        if (by_id := self._by_id) is not None:
+            return in_threads(lambda text: np.array(by_id.encode_ordinary(text), np.int32), unicode_texts(texts))
+        return [np.array(ids, np.int32) for ids in self.encode_batch(texts)]
+
+    @functools.cached_property
+    def _by_id(self) -> Any:
+        return merging_by_id(self._inner)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8 come out as U+FFFD; ids past the vocabulary are left out."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import numpy as np
 
 from gpt_jax.data.text import require_unicode
 
 END_OF_TEXT = "<|endoftext|>"
+WORTH_THREADS = 1 << 15  # characters
+Ids = TypeVar("Ids")
 
 
 class Tokenizer(Protocol):
     """What the rest of the library asks of a tokenizer.
 
-    Every id that it gives, and `end_of_text`, is in 0 .. `vocab_size` - 1. `encode` and `encode_batch` raise
-    `InputError` on text that is not valid Unicode (`unicode_texts`).
+    Every id that it gives, and `end_of_text`, is in 0 .. `vocab_size` - 1. `encode_to_arrays` gives the ids of
+    `encode_batch` as int32 arrays: a corpus is too large for lists. The three methods that encode raise `InputError` on
+    text that is not valid Unicode (`unicode_texts`).
     `end_of_text` is the id put before each document when documents are packed; GPT-1 has none.
     Two tokenizers have the same `digest` exactly when they give the same ids.
     A `lossless` one gives every text back; of others, `losses` counts by kind what a text holds and its ids do not.
@@ -33,6 +40,7 @@ class Tokenizer(Protocol):
     def lossless(self) -> bool: ...
     def encode(self, text: str) -> list[int]: ...
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
+    def encode_to_arrays(self, texts: Sequence[str]) -> list[np.ndarray]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
     def losses(self, text: str, ids: Sequence[int]) -> dict[str, int]: ...
     def save(self, folder: Path) -> None: ...
@@ -41,6 +49,22 @@ class Tokenizer(Protocol):
 def unicode_texts(texts: Sequence[str]) -> list[str]:
     """The texts that a tokenizer is given. Raises `InputError` where one is not valid Unicode."""
     return [require_unicode(text, "text") for text in texts]
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(encode: Callable[[str], Ids], texts: Sequence[str]) -> list[Ids]:
+    """`encode` of each text, in as many threads as there are cores; it must be one that lets other threads run."""
+    if cores() == 1 or len(texts) == 1 or sum(map(len, texts)) < WORTH_THREADS:
+        return [encode(text) for text in texts]
+    size = -(-len(texts) // (4 * cores()))
+    chunks = [texts[start : start + size] for start in range(0, len(texts), size)]
+    with ThreadPoolExecutor(cores()) as executor:
+        rows = executor.map(lambda chunk: [encode(text) for text in chunk], chunks)
+        return [row for chunk in rows for row in chunk]
 
 
 def continued(tokenizer: Tokenizer, start: Sequence[int], ids: Sequence[int]) -> str:

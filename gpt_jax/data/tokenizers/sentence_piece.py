@@ -13,6 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpt_jax.data.text import blocks
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, unicode_texts
 from gpt_jax.disk import digest_of
@@ -41,7 +43,7 @@ class SentencePieceTokenizer:
         pieces = [[self._processor.id_to_piece(i), self._processor.get_score(i)] for i in ids]
         self.digest = digest_of(["sentencepiece", pieces])
         self.end_of_text: int = self._processor.piece_to_id(END_OF_TEXT)
-        self._space = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
+        self._space = np.array([self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()], np.int32)
 
     @property
     def spells_bytes(self) -> bool:
@@ -53,15 +55,19 @@ class SentencePieceTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in as many threads as there are cores."""
-        batch = self._processor.encode(unicode_texts(texts), num_threads=-1)
+        return [ids.tolist() for ids in self.encode_to_arrays(texts)]
+
+    def encode_to_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As `encode_batch`, int32."""
+        batch = self._processor.encode(unicode_texts(texts), num_threads=-1, return_type="numpy")
         for row, text in enumerate(texts):
             if SPACE in text:
                 batch[row] = self._spelled(text)
         return batch
 
-    def _spelled(self, text: str) -> list[int]:
-        first, *rest = self._processor.encode(text.split(SPACE))
-        return first + [i for ids in rest for i in (*self._space, *ids)]
+    def _spelled(self, text: str) -> np.ndarray:
+        first, *rest = self._processor.encode(text.split(SPACE), return_type="numpy")
+        return np.concatenate([first, *(ids for part in rest for ids in (self._space, part))])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8, and ids past the vocabulary, come out as U+FFFD."""
