@@ -12,7 +12,7 @@ import pytest
 from experiments.cli import main
 
 TINY = (
-    "model.n_layer=2", "model.n_head=2", "model.d_model=16", "model.d_ff=32", "model.context_length=32",
+    "model.n_layer=2", "model.n_head=2", "model.d_model=16", "model.d_ff=64", "model.context_length=32",
     "model.vocab_size=257", "model.compute_dtype=float32", "data.tokenizer=bytes", "data.validation_fraction=0.1",
     "training.batch_tokens=256", "training.train_tokens=3072", "training.evaluate_every_tokens=1536",
     "training.checkpoint_every_tokens=1024", "training.sample_every_tokens=3072", "training.sample_tokens=8",
