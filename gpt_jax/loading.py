@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
-from gpt_jax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer, require_rows
 from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, unknown
 
@@ -46,11 +46,7 @@ def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, 
             raise InputError(f"{folder}: a weights folder has no checkpoints: leave out the step {step}")
         config, params = load_pretrained(folder)
         tokenizer = _weights_tokenizer(folder, config)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise InputError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} entries and its model {config.vocab_size}: "
-            "at most as many are allowed"
-        )
+    require_rows(tokenizer, config.vocab_size, str(folder))
     return LoadedModel(config, params, tokenizer, _digest(config, params, tokenizer))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer, load_tokenizer
 from gpt_jax.disk import Digests, read_json, sha256
 from gpt_jax.errors import InputError
@@ -79,6 +80,20 @@ class Corpus:
     def epochs(self, tokens: int) -> dict[str, float]:
         """How often training on `tokens` tokens reads the source, by its name."""
         return {self.manifest["source"]: tokens / self.train_tokens}
+
+    def require_fit(self, model: ModelConfig) -> None:
+        """Raises `InputError` where the model has another context, or fewer entries than the tokenizer: ids past them
+        would be looked up as other tokens."""
+        if model.vocab_size < self.tokenizer.vocab_size:
+            raise InputError(
+                f"model.vocab_size: {model.vocab_size} is not allowed: at least the tokenizer's "
+                f"{self.tokenizer.vocab_size}"
+            )
+        if model.context_length != self.context_length:
+            raise InputError(
+                f"model.context_length: {model.context_length} is not allowed: {str(self.folder)!r} is prepared for "
+                f"{self.context_length}"
+            )
 
     def shards(self, split: str) -> list[Path]:
         """The files of "train" or "validation", in order."""

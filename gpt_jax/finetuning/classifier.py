@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from gpt_jax.config import RunConfig
-from gpt_jax.data.tokenizers import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, require_rows
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.objective import Objective
@@ -80,8 +80,9 @@ class Classifier:
 def load(path: Path, task: LabelledTask, config: RunConfig, tokenizer: Tokenizer) -> Classifier:
     """What `Classifier.save` wrote. `config` is the run's, whose model is without the special tokens.
 
-    Raises `InputError` on a missing or damaged file, or one of another model.
+    Raises `InputError` on a missing or damaged file, or one of another model, and on a tokenizer of more entries.
     """
+    require_rows(tokenizer, config.model.vocab_size, str(path))
     objective = make_objective(config, task)
     model = dataclasses.replace(config.model, scan_layers=False)
     shapes = jax.eval_shape(lambda: parameters.init(model, objective.outputs, 0))

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from gpt_jax.config import DataConfig, RunConfig, override
+from gpt_jax.config import DataConfig, ModelConfig, RunConfig, override
 from gpt_jax.data.pipeline import Windows
 from gpt_jax.data.prepare import open_corpus, prepare, verify_corpus
 from gpt_jax.data.stream import BLOCK
@@ -137,7 +137,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import gpt_jax.data.stream as stream
-from gpt_jax.config import DataConfig, RunConfig, override
+from gpt_jax.config import DataConfig, ModelConfig, RunConfig, override
 from gpt_jax.data.prepare import prepare
 
 stream.BATCH = 1000  # small batches, so that there is a middle to die in
@@ -263,3 +263,12 @@ def test_a_corpus_that_the_first_rule_may_have_divided_is_prepared_again(speeche
         shutil.copytree(corpus.folder, old) if old != corpus.folder else old.mkdir()
         (old / "manifest.json").write_text(json.dumps({**plan, "digest": plain}), encoding="utf-8")
         assert prepared(folder, tmp_path / "cache").manifest == corpus.manifest
+
+
+def test_a_corpus_is_refused_by_a_model_that_it_does_not_fit(speeches, tmp_path):
+    corpus = prepared(speeches[0], tmp_path / "cache")
+    corpus.require_fit(ModelConfig(vocab_size=300, context_length=32))
+    with pytest.raises(InputError, match=r"^model\.vocab_size: 256 is not allowed: at least the tokenizer's 257$"):
+        corpus.require_fit(ModelConfig(vocab_size=256, context_length=32))
+    with pytest.raises(InputError, match=r"^model\.context_length: 16 is not allowed: .* is prepared for 32$"):
+        corpus.require_fit(ModelConfig(vocab_size=300, context_length=16))

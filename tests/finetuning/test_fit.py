@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpt_jax.config import OptimizerConfig
+from gpt_jax.data.tokenizers import make_tokenizer
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import load
@@ -147,6 +148,9 @@ def test_a_saved_model_of_another_shape_or_a_damaged_file_is_refused(tmp_path):
     run(epochs=1)[0].save(path)
     with pytest.raises(InputError, match=r"'classifier/bias' is of shape \(2,\): the run's config asks for \(1,\)"):
         load(path, task("multiple_choice"), run_config(), TOKENIZER)
+    larger = make_tokenizer("gpt2", 50257, None)
+    with pytest.raises(InputError, match="its tokenizer has 50257 entries and its model"):
+        load(path, task("classification"), run_config(), larger)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="cannot be read"):
         load(path, task("classification"), run_config(), TOKENIZER)

@@ -68,11 +68,7 @@ class Pretraining:
                 data_dir=run.data_dir,
                 progress=progress,
             )
-        if corpus.tokenizer.vocab_size > config.model.vocab_size:
-            raise InputError(
-                f"model.vocab_size: {config.model.vocab_size} is not allowed: "
-                f"at least the tokenizer's {corpus.tokenizer.vocab_size}"
-            )
+        corpus.require_fit(config.model)
         return corpus
 
     def check_materials(self, run: Run, materials: Corpus) -> None:

@@ -189,6 +189,7 @@ class Session:
             "tokens": f"{total:,}; {corpus.train_tokens:,} to train on",
             "epochs": ", ".join(f"{epochs:.2g} of {name}" for name, epochs in corpus.epochs(total).items()),
             "left out": described(corpus.left_out) or "nothing",
+            "copies": f"{corpus.copies:,} documents stand in earlier ones, on whose side of the split they stay",
             "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
             "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is "
             + ("unknown" if self.peak is None else f"{self.peak:.3g} FLOP/s"),

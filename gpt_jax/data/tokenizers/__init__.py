@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gpt_jax.data.tokenizers.byte_level import BytesTokenizer
-from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, Tokenizer, continued
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, Tokenizer, continued, require_rows
 from gpt_jax.errors import InputError, unknown
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "find_tokenizer",
     "load_tokenizer",
     "make_tokenizer",
+    "require_rows",
 ]
 FILES = ("sentencepiece.model", "bytes.json", "tokenizer.json", "vocab.json and merges.txt")
 NAMES = ("sentencepiece", "bytes", "gpt2", "gpt2:FOLDER", "gpt1:FOLDER")

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from gpt_jax.data.text import require_unicode
+from gpt_jax.errors import InputError
 
 END_OF_TEXT = "<|endoftext|>"
 WORTH_THREADS = 1 << 15  # characters
@@ -44,6 +45,13 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str: ...
     def losses(self, text: str, ids: Sequence[int]) -> dict[str, int]: ...
     def save(self, folder: Path) -> None: ...
+
+
+def require_rows(tokenizer: Tokenizer, rows: int, where: str) -> None:
+    """Raises `InputError` that begins with `where`, if a model of `rows` entries cannot look up every id."""
+    if tokenizer.vocab_size > rows:
+        given = f"its tokenizer has {tokenizer.vocab_size} entries and its model {rows}"
+        raise InputError(f"{where}: {given}: at most as many are allowed")
 
 
 def unicode_texts(texts: Sequence[str]) -> list[str]:
