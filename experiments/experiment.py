@@ -49,11 +49,21 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class Scale:
-    """One size of an experiment: overrides of the base, the seeds, and the arms (none: all of them)."""
+    """One size of an experiment: overrides of the base, the seeds, and the arms (none: all of them).
+
+    The seeds are the first stage. `run --to-decide` adds as many as the first stage's spread asks for, at most to
+    `most_seeds` in all.
+    """
 
     overrides: Mapping[str, Any]
     seeds: tuple[int, ...] = (0,)
     arms: tuple[str, ...] | None = None
+    most_seeds: int = 20
+
+    def further_seeds(self, count: int) -> tuple[int, ...]:
+        """The seeds of a second stage with `count` more seeds than the first, as far as `most_seeds` lets it."""
+        start = max(self.seeds, default=-1) + 1
+        return tuple(range(start, start + max(0, min(count, self.most_seeds - len(self.seeds)))))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from experiments.arguments import (
     writable,
 )
 from experiments.command import START, Command, resume_command
-from experiments.experiment import Experiment
+from experiments.experiment import SMOKE, Experiment
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import InputError, TrainingDiverged
 
@@ -34,17 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, cpu (the default) or paper")
     add_seeds(parser, "the scale's own")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
+    parser.add_argument("--to-decide", action="store_true", help="then as many more seeds as the margins ask for")
     add_data_dir(parser)
     add_hosts(parser)
     add_out(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains every arm with every seed, then reports. One that fails does not stop the others; a full disk does."""
+    """Trains every arm with every seed, then reports. One that fails does not stop the others; a full disk does.
+
+    With --to-decide, the scale's seeds are the first stage, and the second that `verdicts.stages` computes follows.
+    """
     if arguments.name in recipes.names() and arguments.name not in experiments.names():
         raise InputError(f"{arguments.name!r} is a recipe, not an experiment: {START} train {arguments.name} trains it")
     e = experiments.load(arguments.name)
     arms = e.select(arguments.scale, tuple(arguments.only))
+    if arguments.to_decide:
+        check_to_decide(e, arguments)
     seeds = arguments.seeds or e.scale(arguments.scale).seeds
     changes = parse_overrides(arguments.overrides)
     data_dir = existing(arguments.data_dir, "--data-dir")
@@ -67,11 +73,33 @@ def run(arguments: argparse.Namespace) -> int:
     for note in notes:
         console.print(note, highlight=False)
     lost = _train_all(e, arguments.scale, configs, arguments.out, data_dir, console, arguments.hosts)
+    if arguments.to_decide:
+        from experiments.verdicts.stages import plan_lines, second_stage
+
+        folder = arguments.out / e.name
+        for line in plan_lines(e, arguments.scale, folder):
+            console.print(line, highlight=False)
+        pairs = [] if lost else second_stage(e, arguments.scale, folder)
+        further = {(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs}
+        lost += _train_all(e, arguments.scale, further, arguments.out, data_dir, console, arguments.hosts)
     if len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
         print_report(e, arguments.out / e.name)
     for line in lost:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if lost else 0
+
+
+def check_to_decide(e: Experiment, arguments: argparse.Namespace) -> None:
+    """Raises `InputError` where two stages make no sense: with other seeds or arms than the scale's, or at smoke."""
+    for key, given in (("--seeds", arguments.seeds), ("--only", arguments.only)):
+        if given:
+            raise InputError(f"{key}: not allowed with --to-decide: its first stage is the scale's own seeds and arms")
+    if arguments.scale == SMOKE:
+        raise InputError(f"--scale: {SMOKE} is not allowed with --to-decide: it gives no verdicts")
+    if not e.comparisons:
+        raise InputError(f"--to-decide: {e.name} compares nothing: allowed: an experiment with comparisons")
+    if len(e.scale(arguments.scale).seeds) < 2:
+        raise InputError(f"--to-decide: scale {arguments.scale} of {e.name} has one seed: 2 show a spread")
 
 
 def _train_all(

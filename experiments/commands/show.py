@@ -39,6 +39,12 @@ def show(arguments: argparse.Namespace) -> int:
     print("\ncompute:")
     for scale, cost in costs.items():
         print(f"  {scale}: {cost}; seeds {', '.join(map(str, e.scale(scale).seeds))}")
+    if e.comparisons and shown != experiments.SMOKE:
+        from experiments.verdicts.stages import plan_lines
+
+        print(f"\nhow many seeds, at scale {shown}:")
+        for line in plan_lines(e, shown, arguments.out / e.name):
+            print(f"  {line}")
     if e.picture is not None:
         path = arguments.out / e.name / "picture.png"
         path.parent.mkdir(parents=True, exist_ok=True)

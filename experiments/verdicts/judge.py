@@ -12,7 +12,15 @@ import numpy as np
 from experiments.experiment import FAILED, SMOKE, Comparison, Experiment
 from experiments.runs.results import Result
 from experiments.verdicts.evidence import why_none
-from experiments.verdicts.statistics import mean_and_sd, rate_difference, t_interval
+from experiments.verdicts.statistics import (
+    holm,
+    mean_and_sd,
+    p_value,
+    pairs_needed,
+    rate_difference,
+    rate_p_value,
+    stein_interval,
+)
 from gpt_jax.intervals import Interval, bootstrap, mean
 
 Verdict = Literal["reproduced", "contradicted", "ruled out", "not decided", "no evidence"]
@@ -32,6 +40,16 @@ class Judged:
     verdict: Verdict
     n: int  # pairs (for failure rates: runs on each side)
     notes: tuple[str, ...] = ()
+    first: int = 0  # pairs of the first stage, whose spread makes the interval; 0 for failure rates
+    sd: float = math.nan  # of a difference in the first stage
+    needed: int | None = None  # pairs with which half the interval is smaller than the margin
+    p: float = math.nan  # of no difference (where "equal" was stated: of one as large as the margin)
+    holm: float = math.nan  # the same after Holm's correction over the primary comparisons
+
+    @property
+    def could_see(self) -> float:
+        """Half the interval's width: an effect of this size and more would have shown beside 0."""
+        return (self.interval.high - self.interval.low) / 2 if self.interval else math.nan
 
 
 def verdict(interval: Interval | None, comparison: Comparison) -> Verdict:
@@ -82,7 +100,12 @@ def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]
     - "equal" needs assay sensitivity: the comparison that it names as `sensitivity`, a known difference in the same
       experiment, must be reproduced. An experiment that tells nothing apart finds everything equal.
     """
-    judged = [judge(results, comparison, experiment.learned) for comparison in experiment.comparisons]
+    known_scale = experiment.scales.get(results[0].scale) if results else None
+    first = known_scale.seeds if known_scale else ()
+    judged = [judge(results, comparison, experiment.learned, first) for comparison in experiment.comparisons]
+    primary = [number for number, one in enumerate(judged) if one.comparison.primary]
+    for number, corrected in zip(primary, holm([judged[number].p for number in primary]), strict=True):
+        judged[number] = replace(judged[number], holm=corrected)
     if results and results[0].scale == SMOKE:
         return [replace(one, verdict="no evidence") for one in judged]
     found = {one.comparison.title: one.verdict for one in judged}
@@ -97,12 +120,22 @@ def _with_sensitivity(judged: Judged, found: Mapping[str, str]) -> Judged:
     return replace(judged, verdict="no evidence", notes=(*judged.notes, f"within the margins, but {why}"))
 
 
-def judge(results: Sequence[Result], comparison: Comparison, least: Mapping[str, float] | None = None) -> Judged:
-    """One comparison over all results of an experiment. `least` is `Experiment.learned`."""
+def judge(
+    results: Sequence[Result],
+    comparison: Comparison,
+    least: Mapping[str, float] | None = None,
+    first_seeds: Sequence[int] = (),
+) -> Judged:
+    """One comparison over all results of an experiment.
+
+    `least` is `Experiment.learned`. `first_seeds` are the scale's own: where there are pairs of these and of further
+    seeds, the interval is Stein's for two stages, and the best arms of sweeps are those of the first stage.
+    """
     if comparison.metric == FAILED:
         return _judge_failures(results, comparison)
-    treatment = best_arm(results, comparison.treatments, comparison.metric)
-    control = best_arm(results, comparison.controls, comparison.metric) if comparison.controls else ""
+    chosen_on = [r for r in results if r.seed in first_seeds] or results
+    treatment = best_arm(chosen_on, comparison.treatments, comparison.metric)
+    control = best_arm(chosen_on, comparison.controls, comparison.metric) if comparison.controls else ""
     sides = [_by_seed(results, arm) for arm in (treatment, control) if arm]
     differences, notes = {}, []
     for seed in sorted(set.intersection(*map(set, sides))):
@@ -117,7 +150,11 @@ def judge(results: Sequence[Result], comparison: Comparison, least: Mapping[str,
         else:
             differences[seed] = difference
     values = list(differences.values())
-    interval = t_interval(values) if len(values) > 1 else None
+    first = [difference for seed, difference in differences.items() if seed in first_seeds]
+    rest = [difference for seed, difference in differences.items() if seed not in first_seeds]
+    if len(first) < 2:  # all seeds are one stage
+        first, rest = values, []
+    interval = stein_interval(first, rest) if len(values) > 1 else None
     resampled = bootstrap(mean, np.asarray(values), resamples=10_000) if len(values) >= BOOTSTRAP_FROM else None
     found: Verdict = verdict(interval, comparison)
     if interval is None:
@@ -126,8 +163,16 @@ def judge(results: Sequence[Result], comparison: Comparison, least: Mapping[str,
         found, notes = "no evidence", [*notes, reason]
     if interval is not None and interval.low == interval.high:
         notes.append("all differences are equal: the interval has no width")
-    return Judged(
-        comparison, treatment, control, differences, interval, resampled, found, len(differences), tuple(notes)
+    judged = Judged(comparison, treatment, control, differences, interval, resampled, found, len(values), tuple(notes))
+    if interval is None:
+        return judged
+    within = comparison.margin if comparison.expected == "equal" else None
+    return replace(
+        judged,
+        first=len(first),
+        sd=mean_and_sd(first)[1],
+        needed=pairs_needed(first, comparison.margin) if comparison.margin else None,
+        p=p_value(interval, len(first), within),
     )
 
 
@@ -147,10 +192,11 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
     """Failure rates over all runs of either side; the differences by seed are for the eye."""
     ours = [r for r in results if r.arm in comparison.treatments]
     theirs = [r for r in results if r.arm in comparison.controls]
-    interval, notes = None, ()
+    interval, notes, p = None, (), math.nan
     if min(len(ours), len(theirs)) > 1:
         failures = [sum(bool(r.failure) for r in runs) for runs in (ours, theirs)]
         interval = rate_difference(failures[0], len(ours), failures[1], len(theirs))
+        p = rate_p_value(failures[0], len(ours), failures[1], len(theirs))
     by_seed = {}
     for seed in sorted({r.seed for r in ours} & {r.seed for r in theirs}):
         rates = [mean_and_sd([r.value(FAILED) for r in runs if r.seed == seed])[0] for runs in (ours, theirs)]
@@ -160,7 +206,7 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
     if interval is None or all(r.failure for r in (*ours, *theirs)):
         found, notes = "no evidence", ("too few runs" if interval is None else "every run failed",)
     n = min(len(ours), len(theirs))
-    return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n, notes)
+    return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n, notes, p=p)
 
 
 def _by_seed(results: Sequence[Result], arm: str) -> dict[int, Result]:

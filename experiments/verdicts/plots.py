@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.experiment import Comparison
 from experiments.runs.pictures import empty, new_figure, save, series, style
 from experiments.runs.results import LOSS, Result
 from experiments.verdicts.judge import Judged
@@ -33,17 +34,25 @@ def loss_by_arm(results: Sequence[Result], png_path: Path, metric: str = LOSS) -
 
 
 def differences(judged: Sequence[Judged], png_path: Path) -> Path:
-    """Each comparison as a row: a dot per seed, and the mean with its 95 % interval. One panel per metric."""
+    """Each comparison as a row: a dot per seed, the mean with its 95 % interval, its verdict. One panel per metric.
+
+    The band is what lies within the margins, and its dark edge is what was stated: the side beyond which an effect
+    counts, or both sides where equality was stated.
+    """
     groups: dict[str, list[Judged]] = {}
     for one in judged:
         if one.differences:
             groups.setdefault(one.comparison.metric, []).append(one)
     figure = empty(height=sum(0.8 + 0.35 * len(group) for group in groups.values()))
+    legend = "dots: seeds; diamond: mean and 95 % interval; band: within the margins; its dark edge: what was stated"
+    figure.suptitle(legend, fontsize=7)
     panels = figure.subplots(len(groups), squeeze=False, height_ratios=[1 + len(group) for group in groups.values()])
     for axes, (metric, group) in zip(panels[:, 0], groups.items(), strict=True):
         style(axes, f"{metric}: treatment less control", "")
         for row, one in enumerate(reversed(group)):
             values = list(one.differences.values())
+            _margins(axes, row, one.comparison)
+            axes.text(1.01, row, one.verdict, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
             axes.plot(values, [row] * len(values), "o", color="C0", alpha=0.4, markersize=4)
             if one.interval is not None:
                 estimate, low, high = one.interval
@@ -53,6 +62,14 @@ def differences(judged: Sequence[Judged], png_path: Path) -> Path:
         axes.set_ylim(-0.6, len(group) - 0.4)
         axes.set_yticks(range(len(group)), [one.comparison.title for one in reversed(group)], fontsize=7)
     return save(figure, png_path)
+
+
+def _margins(axes: Any, row: int, comparison: Comparison) -> None:
+    m = comparison.margin
+    if m:
+        axes.barh(row, 2 * m, left=-m, height=0.8, color="C2", alpha=0.15, linewidth=0)
+        stated = {"lower": (-m,), "higher": (m,), "equal": (-m, m)}[comparison.expected]
+        axes.vlines(stated, row - 0.4, row + 0.4, color="C2", linewidth=1.5)
 
 
 def profile(results: Sequence[Result], metric: str, axis: str, png_path: Path) -> Path:

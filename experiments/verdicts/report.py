@@ -19,15 +19,22 @@ from gpt_jax.intervals import Interval, proportion
 
 RULE = f"""\
 Reproduced: the 95 % interval lies wholly on the stated side of 0, and the estimate reaches the stated margin.
-Contradicted: the same on the other side. Ruled out: the interval lies wholly between the margin and its negative, which
-excludes an effect of the stated size, whichever its sign. Not decided: the interval is too wide. Where equality was
-stated, the interval must lie within the margins (reproduced) or outside them (contradicted). No evidence: a smoke
+Contradicted: the same on the other side. Ruled out: the interval lies wholly between the margin and its negative,
+which excludes an effect of the stated size, whichever its sign. Not decided: the interval is too wide. Where equality
+was stated, the interval must lie within the margins (reproduced) or outside them (contradicted). No evidence: a smoke
 scale; too few seeds; runs that have not learned (by their mean, a language model must be {NATS:g} nats/token below the
 unigram entropy, and a classifier {SCORE:g} above the majority's label); a baseline that is ahead of both sides; and
-equality in an experiment that tells no known difference apart. Intervals of means are Student's t over paired seeds. Those of
-failure rates combine two Clopper-Pearson intervals, each at 97.5 %, and take runs for independent. Failed runs count as
-failures and are left out of means. Where sweeps are compared, the best arm of each side was chosen on the same
-validation text it is scored on."""
+equality in an experiment that tells no known difference apart. Intervals of means are Student's t over paired seeds.
+Those of failure rates combine two Clopper-Pearson intervals, each at 97.5 %, and take runs for independent. Failed
+runs count as failures and are left out of means. Where sweeps are compared, the best arm of each side was chosen on
+the same validation text it is scored on. p is two-sided, of no difference (Student's t; Fisher's exact test for
+failure rates); where equality was stated, of a difference as large as the margin. Holm's correction is over the
+primary comparisons; verdicts follow the plain intervals."""
+SEEDS = """\
+An effect is seen if it is larger than half of the interval. As many pairs are needed as make that half smaller than
+the margin (Stein 1945), from the spread of the first stage, which is the scale's own seeds; `run --to-decide` adds
+them. With pairs of further seeds, the interval is the mean of all pairs, with the spread and the degrees of freedom of
+the first stage."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,12 @@ def to_markdown(report: Report) -> str:
     for title, primary in (("## Verdicts", True), ("## Other comparisons (not corrected for their number)", False)):
         rows = [judged_row(j) for j in report.judged if j.comparison.primary is primary]
         if rows:
-            parts += [title, _table(JUDGED_HEADER, rows)]
-    parts += [f"- {j.comparison.title}: {note}" for j in report.judged for note in j.notes]
+            parts += [title, _table(JUDGED_HEADER if primary else JUDGED_HEADER[:-1], rows)]
+    notes = [f"- {j.comparison.title}: {note}" for j in report.judged for note in j.notes]
+    parts += ["\n".join(notes)] if notes else []
     if report.judged:
         parts.append(RULE)
+    parts += how_many_seeds(report)
     parts += ["## Arms", _table(arms_header(e), arms_rows(report))]
     failed = [f"- {r.arm} seed {r.seed}: {r.failure}" for r in results if r.failure]
     parts += ["## Failed runs", "\n".join(failed)] if failed else []
@@ -101,11 +110,13 @@ def to_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-JUDGED_HEADER = ("comparison", "metric", "stated", "difference", "95 % interval", "bootstrap", "n", "verdict")
+JUDGED_HEADER = (
+    "comparison", "metric", "stated", "difference", "95 % interval", "bootstrap", "n", "verdict", "p", "p (Holm)",
+)  # fmt: skip
 
 
 def judged_row(judged: Judged) -> tuple[str, ...]:
-    """One comparison, as cells under `JUDGED_HEADER`."""
+    """One comparison, as cells under `JUDGED_HEADER`; of one that is not primary, without the last."""
     c = judged.comparison
     estimate = judged.interval.estimate if judged.interval else mean_and_sd(list(judged.differences.values()))[0]
     title = c.title
@@ -113,14 +124,28 @@ def judged_row(judged: Judged) -> tuple[str, ...]:
         title += f": {judged.treatment} - {judged.control}"
     return (
         title, c.metric, c.stated, number(estimate, signed=True), span(judged.interval), span(judged.bootstrap),
-        str(judged.n), f"**{judged.verdict}**",
+        str(judged.n), f"**{judged.verdict}**", number(judged.p), *([number(judged.holm)] if c.primary else []),
     )  # fmt: skip
 
 
 def verdict_line(judged: Judged) -> str:
     """One comparison as a line of text."""
-    title, metric, stated, difference, interval, _, n, found = judged_row(judged)
-    return f"{found.strip('*'):<17}  {title}: {metric} {difference} {interval}, n = {n} (stated: {stated})"
+    title, metric, stated, difference, interval, _, n, found, *_ = judged_row(judged)
+    return f"{found.strip('*'):<12}  {title}: {metric} {difference} {interval}, n = {n} (stated: {stated})"
+
+
+def how_many_seeds(report: Report) -> list[str]:
+    """What effect each comparison of means could have shown, and with how many pairs one of its margin shows."""
+    rows = [
+        (
+            j.comparison.title, j.comparison.metric, f"{j.comparison.margin:g}", number(j.sd), str(j.n),
+            number(j.could_see), str(j.needed or "-"),
+        )
+        for j in report.judged
+        if j.first
+    ]  # fmt: skip
+    header = ("comparison", "metric", "margin", "sd of a difference", "pairs", "effect seen from", "pairs needed")
+    return ["## How many seeds", SEEDS, _table(header, rows)] if rows else []
 
 
 def arms_header(experiment: Experiment) -> tuple[str, ...]:

@@ -24,13 +24,74 @@ def t_interval(differences: Sequence[float], confidence: float = 0.95) -> Interv
 
     Raises `InputError` for fewer than two differences, where no spread can be seen.
     """
+    return stein_interval(differences, (), confidence)
+
+
+def stein_interval(first: Sequence[float], rest: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The interval for the mean of two stages, whose second's size was computed from the first's spread (Stein 1945).
+
+    The mean is of all n differences, the standard deviation s of the `first` n0 alone: mean +- t(n0 - 1) s / sqrt(n).
+    It covers exactly, for normal differences, whatever n was computed from s: the mean does not depend on s. With no
+    `rest` it is Student's. Raises `InputError` for fewer than two in the first stage.
+    """
     from scipy import stats
 
-    if len(differences) < 2:
-        raise InputError(f"differences: {len(differences)} given: at least 2 are needed for an interval")
-    mean, sd = mean_and_sd(differences)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1)) * sd / math.sqrt(len(differences))
+    if len(first) < 2:
+        raise InputError(f"differences: {len(first)} given: at least 2 are needed for an interval")
+    values, sd = [*first, *rest], mean_and_sd(first)[1]
+    mean = mean_and_sd(values)[0]
+    half = float(stats.t.ppf((1 + confidence) / 2, len(first) - 1)) * sd / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+def pairs_needed(first: Sequence[float], margin: float, confidence: float = 0.95) -> int:
+    """How many differences in all make half the width of `stein_interval` smaller than `margin`; at least the first's.
+
+    n = max(n0, floor((t(n0 - 1) s / margin)^2) + 1). Raises `InputError` for fewer than two, or without a margin.
+    """
+    from scipy import stats
+
+    if len(first) < 2 or not margin > 0:
+        raise InputError(f"first stage: {len(first)} differences, margin {margin:g}: at least 2 and above 0 are needed")
+    ratio = float(stats.t.ppf((1 + confidence) / 2, len(first) - 1)) * mean_and_sd(first)[1] / margin
+    return max(len(first), math.floor(ratio**2) + 1)
+
+
+def p_value(interval: Interval, pairs: int, equal_within: float | None = None, confidence: float = 0.95) -> float:
+    """The error at which a t interval from a spread of `pairs` differences would just touch 0.
+
+    Below 1 - confidence exactly if `interval` excludes 0 (two-sided t test). With `equal_within`, a margin: exactly if
+    it lies within the margins (two one-sided tests, doubled as each side of the interval has half of the error).
+    """
+    from scipy import stats
+
+    distance = abs(interval.estimate) if equal_within is None else equal_within - abs(interval.estimate)
+    half = (interval.high - interval.low) / 2
+    if half == 0:
+        return 0.0 if distance > 0 else 1.0
+    error = half / float(stats.t.ppf((1 + confidence) / 2, pairs - 1))
+    return min(1.0, 2 * float(stats.t.sf(distance / error, pairs - 1)))
+
+
+def rate_p_value(successes: int, trials: int, control_successes: int, control_trials: int) -> float:
+    """Fisher's exact test, two-sided, that two proportions are one."""
+    from scipy import stats
+
+    table = [[n, total - n] for n, total in ((successes, trials), (control_successes, control_trials))]
+    return float(stats.fisher_exact(table)[1])  # type: ignore[index]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) adjusted p values: the i-th smallest of k times k - i + 1, never below a smaller one's, at most 1.
+
+    All that are below 0.05 together have a chance of at most 0.05 of one false one. NaN, a test that could not be made,
+    counts among the k and stays NaN.
+    """
+    adjusted, largest = [math.nan] * len(p_values), 0.0
+    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    for rank, (p, place) in enumerate(order):
+        largest = adjusted[place] = max(largest, min(1.0, (len(p_values) - rank) * p))
+    return adjusted
 
 
 def rate_difference(

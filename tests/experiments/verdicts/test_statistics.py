@@ -1,6 +1,7 @@
 """The intervals, against SciPy's own, closed forms and numbers from tables."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from experiments.verdicts.statistics import (
+    holm,
     mean_and_sd,
+    p_value,
+    pairs_needed,
     rate_difference,
+    rate_p_value,
+    stein_interval,
     t_interval,
 )
 from gpt_jax.errors import InputError
@@ -44,6 +50,81 @@ def test_t_interval_covers_the_true_mean_19_times_in_20():
 def test_one_difference_has_no_interval():
     with pytest.raises(InputError, match="at least 2"):
         t_interval([1.0])
+
+
+def test_steins_number_is_the_one_worked_by_hand():
+    # 1, 2, 3: sd 1, t(2) 4.302653. (4.302653 / 0.5)^2 = 74.05, so 75 pairs; for 5, fewer than the three there are.
+    assert pairs_needed([1.0, 2.0, 3.0], 0.5) == 75
+    assert pairs_needed([1.0, 2.0, 3.0], 5) == 3
+    assert pairs_needed([1.0, 1.0], 0.1) == 2
+    # With them, half of the interval is just below the margin; with one less, above it.
+    for n, below in ((75, True), (74, False)):
+        interval = stein_interval([1.0, 2.0, 3.0], [2.0] * (n - 3))
+        assert ((interval.high - interval.low) / 2 < 0.5) == below
+    with pytest.raises(InputError):
+        pairs_needed([1.0], 0.5)
+    with pytest.raises(InputError):
+        pairs_needed([1.0, 2.0], 0.0)
+
+
+def test_a_two_stage_interval_has_the_spread_of_the_first_stage_and_the_mean_of_both():
+    estimate, low, high = stein_interval([1.0, 2.0, 3.0], [10.0])
+    assert estimate == 4
+    assert high - 4 == pytest.approx(4.302653 * 1 / 2, rel=1e-6) == 4 - low
+    assert stein_interval([1.0, 2.0, 4.0], []) == t_interval([1.0, 2.0, 4.0])
+
+
+def test_two_stages_cover_the_true_mean_19_times_in_20_where_a_plain_interval_after_looking_does_not():
+    rng, margin = np.random.default_rng(3), 1.0
+    held, plain = 0, 0
+    for _ in range(1000):
+        first = rng.normal(0.3, 1.0, 3).tolist()
+        rest = rng.normal(0.3, 1.0, pairs_needed(first, margin) - 3).tolist()
+        _, low, high = stein_interval(first, rest)
+        held += low <= 0.3 <= high
+        assert high - low < 2 * margin
+        values = [*first]  # stops as soon as the plain interval is narrow: what is not offered
+        while (interval := t_interval(values)).high - interval.low >= 2 * margin:
+            values.append(rng.normal(0.3, 1.0))
+        plain += interval.low <= 0.3 <= interval.high
+    assert held / 1000 == pytest.approx(0.95, abs=0.02)
+    assert plain / 1000 < 0.92
+
+
+@given(numbers)
+def test_a_p_value_is_scipys_paired_test(values):
+    if np.std(values) < 1e-6:
+        return
+    expected: Any = stats.ttest_1samp(values, 0.0)
+    assert p_value(t_interval(values), len(values)) == pytest.approx(expected.pvalue, rel=1e-5, abs=1e-9)
+
+
+@given(numbers, st.floats(0.1, 100))
+def test_a_p_value_is_below_five_percent_exactly_where_the_interval_says_so(values, margin):
+    interval = t_interval(values)
+    for p, says, distance in (
+        (p_value(interval, len(values)), interval.low > 0 or interval.high < 0, min(map(abs, interval[1:]))),
+        (
+            p_value(interval, len(values), margin),
+            -margin < interval.low and interval.high < margin,
+            min(abs(interval.low + margin), abs(interval.high - margin)),
+        ),
+    ):
+        if distance > 1e-6:
+            assert (p < 0.05) == says
+
+
+def test_holm_is_the_one_worked_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.4, times 4, 3, 2, 1: 0.04, 0.06, 0.06 (never below the one before), 0.4.
+    assert holm([0.4, 0.01, 0.03, 0.02]) == pytest.approx([0.4, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1, 1]
+    assert holm([]) == []
+    corrected = holm([0.02, math.nan])  # a test that could not be made counts
+    assert corrected[0] == 0.04 and math.isnan(corrected[1])
+
+
+def test_fishers_test_of_none_against_all_is_one_table_in_all():
+    assert rate_p_value(0, 3, 3, 3) == pytest.approx(2 / math.comb(6, 3))
 
 
 def test_rate_difference_covers_the_true_one_at_least_19_times_in_20():
