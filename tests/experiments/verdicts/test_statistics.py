@@ -88,7 +88,7 @@ def test_two_stages_cover_the_true_mean_19_times_in_20_where_a_plain_interval_af
             values.append(rng.normal(0.3, 1.0))
         plain += interval.low <= 0.3 <= interval.high
     assert held / 1000 == pytest.approx(0.95, abs=0.02)
-    assert plain / 1000 < 0.92
+    assert plain / 1000 < held / 1000 - 0.01
 
 
 @given(numbers)
