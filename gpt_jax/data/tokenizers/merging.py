@@ -8,9 +8,10 @@ merge that the other does not, both have done the same inside that entry's bytes
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import Any
+
+from gpt_jax.disk import parse_json
 
 # OpenAI's pattern (encoder.py) as tiktoken writes it: it finds the same words without trying twice.
 WORDS = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
@@ -25,7 +26,7 @@ def merging_by_id(inner: Any) -> Any:
     """
     import tiktoken
 
-    content = json.loads(inner.to_str())
+    content = parse_json(inner.to_str(), "tokenizer.json")
     model, splitter = content["model"], content["pre_tokenizer"] or {}
     affixed = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("ignore_merges")
     matched = any(not added["special"] for added in content["added_tokens"])
