@@ -12,6 +12,7 @@ import argparse
 import json
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 from experiments.arguments import whole
@@ -34,12 +35,19 @@ def pieces(text: str, size: int = PIECE) -> list[str]:
     return [*found, text[start:]]
 
 
-def read(folder: Path) -> list[str]:
-    """Every .txt file below `folder`, in pieces, shuffled. Raises `InputError` where there is none."""
+def read(folder: Path, encodings: Counter[str]) -> list[str]:
+    """Every .txt file below `folder`, in pieces, shuffled; each file's encoding is added to `encodings`.
+
+    Raises `InputError` where there is none.
+    """
     files = sorted(folder.rglob("*.txt"))
     if not files:
         raise InputError(f"SOURCES: {str(folder)!r} holds no .txt file")
-    found = [piece for file in files for piece in pieces(decoded(file.read_bytes())[0])]
+    found = []
+    for file in files:
+        text, encoding = decoded(file.read_bytes())
+        encodings[encoding] += 1
+        found += pieces(text)
     random.Random(0).shuffle(found)
     return found
 
@@ -57,13 +65,17 @@ def share(source: list[str], characters: int, name: str) -> list[str]:
     return taken
 
 
-def mix(folder: Path, out: Path, order: list[str], characters: int) -> list[Path]:
-    """Writes the mixtures; returns their folders. Raises `InputError`: an unknown source, or one that is too small."""
+def mix(folder: Path, out: Path, order: list[str], characters: int) -> tuple[list[Path], Counter[str]]:
+    """Writes the mixtures; returns their folders, and how many files were in which encoding.
+
+    Raises `InputError`: an unknown source, or one that is too small.
+    """
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     for name in order:
         if name not in there:
             raise unknown("source", name, there or [f"a folder of {folder}"])
-    sources = {name: read(folder / name) for name in order}
+    encodings: Counter[str] = Counter()
+    sources = {name: read(folder / name, encodings) for name in order}
     counts = [2**n for n in range(len(order).bit_length()) if 2**n <= len(order)]
     shares = {count: characters // count for count in counts}
     made = {
@@ -79,7 +91,7 @@ def mix(folder: Path, out: Path, order: list[str], characters: int) -> list[Path
             lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
             (place / f"{name}.jsonl").write_text(lines, encoding="utf-8")
         folders.append(place)
-    return folders
+    return folders, encodings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> int:
     """Writes the mixtures and names them. Raises `InputError`."""
     order = [name for name in arguments.order.split(",") if name]
-    for folder in mix(arguments.sources, arguments.out, order, arguments.characters):
+    folders, encodings = mix(arguments.sources, arguments.out, order, arguments.characters)
+    for folder in folders:
         print(f"{folder}: {', '.join(sorted(path.stem for path in folder.iterdir()))}")
+    print("read as " + ", ".join(f"{name}: {number}" for name, number in sorted(encodings.items())))
     return 0
 
 

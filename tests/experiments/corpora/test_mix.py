@@ -26,7 +26,8 @@ def characters(folder):
 
 
 def test_every_mixture_has_the_same_length_in_equal_shares(sources, tmp_path):
-    folders = mix.mix(sources, tmp_path / "out", ["b", "a", "d", "c"], 120_000)
+    folders, encodings = mix.mix(sources, tmp_path / "out", ["b", "a", "d", "c"], 120_000)
+    assert set(encodings) == {"utf-8-sig"} and encodings.total() == len(list(sources.rglob("*.txt")))
     assert [folder.name for folder in folders] == ["sources1", "sources2", "sources4"]
     assert characters(folders[0]) == {"b": 120_000}
     assert characters(folders[1]) == {"a": 60_000, "b": 60_000}
@@ -34,7 +35,7 @@ def test_every_mixture_has_the_same_length_in_equal_shares(sources, tmp_path):
 
 
 def test_a_smaller_share_is_the_beginning_of_a_larger_one(sources, tmp_path):
-    folders = mix.mix(sources, tmp_path / "out", ["b", "a"], 120_000)
+    folders, _ = mix.mix(sources, tmp_path / "out", ["b", "a"], 120_000)
     whole, half = (
         "".join(json.loads(line)["text"] for line in (folder / "b.jsonl").read_text(encoding="utf-8").splitlines())
         for folder in folders
