@@ -57,7 +57,7 @@ def show_recipe(name: str) -> int:
     """Prints what a recipe promises, and what it amounts to."""
     from rich.console import Console
 
-    from experiments.runs.promise import described
+    from experiments.runs.pretraining.promise import described
     from experiments.runs.screen import Screen
 
     Screen(Console()).table(name, described(configs.recipe(name)))

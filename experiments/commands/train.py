@@ -45,12 +45,12 @@ def train(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         writable(arguments.out)
 
-    from experiments.runs.devices import fake_devices
+    from experiments.runs.pretraining.devices import fake_devices
 
     fake_devices(arguments.devices)
 
     from experiments.runs import runner
-    from experiments.runs.rehearsal import rehearse
+    from experiments.runs.pretraining.rehearsal import rehearse
     from experiments.runs.screen import Screen, joined_console
     from experiments.runs.signals import CommandStopped, stop_on_signal
 

@@ -10,7 +10,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType
 
 from configs.recipe import Recipe, Slice
-from experiments.runs.rehearsal import GIB, duration
+from experiments.runs.pretraining.rehearsal import GIB, duration
 from gpt_jax.config import RunConfig, override
 from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.parallel.ahead import parse_mesh
