@@ -89,6 +89,8 @@ class Outlasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError:  # a terminal that is not UTF-8
+            return self._stream.write(text.encode(self._stream.encoding, "replace").decode(self._stream.encoding))
         except (OSError, ValueError):
             self._drop()
             return len(text)
