@@ -10,12 +10,16 @@ worse than half, and the LSTM is worse than the decoder of about its size, each 
 was added later, with the figures of docs/LOG.md known; less is what `lineage` and `sparse_attention` call no
 difference.
 
-`python -m experiments.corpora.mix SOURCES MIXTURES --order books,news,speeches,wikipedia` makes --data-dir: in every
-mixture 8 million characters, in equal shares. Ours were novels, radio news, presidents' speeches and Wikipedia.
-Sources differ in what they are as well as in how many they are: one order of four shows no more than that order. Each
-mixture trains its own tokenizer, so that bits per byte of one are on its own text, and compare only within the mix
-of four. One run each:
-`ood` repeats the fine-tuning with seeds, and not this.
+--data-dir has a folder of text for each source: books, news, speeches and wikipedia. A mixture draws its sources in
+equal shares of the tokens (`data.source`, docs/DATA.md), so arms of one budget see as much text, however many sources
+they have; a source that is smaller than its share is read again, and a run prints how often. Ours are novels, radio
+news, presidents' speeches and Wikipedia. Sources differ in what they are as well as in how many they are: one order of
+four shows no more than that order. Each mixture trains its own tokenizer, so that bits per byte of one are on its own
+text, and compare only within the mix of four; of each source they are logged too. One run each: `ood` repeats the
+fine-tuning with seeds, and not this.
+
+The figures of docs/LOG.md are of files made beforehand: 8 million characters in every mixture, in equal shares of the
+characters. Since then the shares are of the tokens, and a source gives all its text; directions and margins stay.
 """
 
 import configs
@@ -24,9 +28,16 @@ from experiments.experiment import Comparison, Experiment, Scale
 from gpt_jax.config import override
 
 BATCH, STEPS = 4096, 480
+SOURCES = ("books", "news", "speeches", "wikipedia")
+
+
+def equal_shares(count: int) -> str:
+    """The first sources as a mixture."""
+    return ", ".join(f"1*local:{source}" for source in SOURCES[:count])
+
 
 BASE = override(configs.get("quickstart"), {
-    "data.source": "local:sources4", "data.validation_fraction": 0.05,
+    "data.source": equal_shares(4), "data.validation_fraction": 0.05,
     "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 30 * BATCH,
     "training.batch_tokens": BATCH, "training.train_tokens": STEPS * BATCH,
     "training.evaluate_every_tokens": STEPS * BATCH // 4, "training.checkpoint_every_tokens": STEPS * BATCH // 4,
@@ -54,8 +65,8 @@ EXPERIMENT = Experiment(
     base=BASE,
     arms={
         "sources4": {},
-        "sources2": {"data.source": "local:sources2"},
-        "sources1": {"data.source": "local:sources1"},
+        "sources2": {"data.source": equal_shares(2)},
+        "sources1": {"data.source": equal_shares(1)},
         "half": part(2),
         "quarter": part(4),
         "eighth": part(8),

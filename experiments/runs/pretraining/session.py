@@ -218,17 +218,25 @@ class Session:
             self.logged, self.clock = step, now
 
     def _evaluate(self, step: int, state: TrainState, whole: bool = False) -> None:
-        """Validation over `evaluation_tokens`, or over the whole split."""
+        """Validation over `evaluation_tokens`, or over the whole split and then over that of each source too."""
         most = None if whole else self.config.training.evaluation_tokens
-        batches = validation_batches(self.corpus, batch_size=self.plan.micro_batch, max_tokens=most)
+        loss, bits = self._validation(self.corpus, state, most)
+        figures, self.validation_loss = {"validation/loss": loss, "validation/bits_per_byte": bits}, loss
+        self.screen.say(f"step {step:,}: validation {loss:.4f} nats/token, {bits:.4f} bits/byte")
+        for name, source in self.corpus.by_name.items() if whole else ():
+            loss, bits = self._validation(source, state, None)
+            figures |= {f"validation/{name}/loss": loss, f"validation/{name}/bits_per_byte": bits}
+            self.screen.say(f"  of {name}: {loss:.4f} nats/token, {bits:.4f} bits/byte")
+        self.log.write(step, int(self.tokens[step]), figures)
+        self._restart_clock(step)
+
+    def _validation(self, corpus: Corpus, state: TrainState, most: int | None) -> tuple[float, float]:
+        """Nats per token over at most so many tokens of a corpus's validation split, and as bits per byte."""
+        batches = validation_batches(corpus, batch_size=self.plan.micro_batch, max_tokens=most)
         everything = slice(0, self.plan.micro_batch)
         put = partial(put_batch, self.mesh, everything, self.plan.micro_batch)
         loss, _ = mean_loss(self.config.model, state.params, batches, put)
-        bits = bits_per_byte(loss, self.corpus.validation_tokens, self.corpus.validation_bytes)
-        self.validation_loss = loss
-        self.log.write(step, int(self.tokens[step]), {"validation/loss": loss, "validation/bits_per_byte": bits})
-        self.screen.say(f"step {step:,}: validation {loss:.4f} nats/token, {bits:.4f} bits/byte")
-        self._restart_clock(step)
+        return loss, bits_per_byte(loss, corpus.validation_tokens, corpus.validation_bytes)
 
     def _sample(self, step: int, state: TrainState) -> None:
         training, tokenizer = self.config.training, self.corpus.tokenizer

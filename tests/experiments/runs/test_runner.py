@@ -12,9 +12,12 @@ import pytest
 
 from experiments.experiment import FinishedRun
 from experiments.runs import runner
-from experiments.runs.weights import restore, write_text
+from experiments.runs.weights import load_model, restore, write_text
 from gpt_jax.config import digest, override
+from gpt_jax.data.pipeline import validation_batches
+from gpt_jax.data.prepare import prepare
 from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.evaluation.perplexity import mean_loss
 from tests.training.tiny import TINY
 
 IDENTITY = runner.RunIdentity("quickstart", "gpt", 0, "smoke")
@@ -207,3 +210,25 @@ def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path)
         file.write('{"step": 6, "tokens": 384, "train/loss": 1.0}\n{"step": 7, "tok')
     run(tmp_path, text)
     assert_same_run(tmp_path, finished[0])
+
+
+def test_the_sources_of_a_mixture_are_validated_one_by_one_at_the_end(text, tmp_path):
+    """As each is alone: bytes need no training, so that a source's windows are the same in a mixture and by itself."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "words.txt").write_text((text / "text.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "digits.txt").write_text("0123456789" * 500, encoding="utf-8")
+    names = "local:words.txt", "local:digits.txt"
+    config = override(TINY, {"data.source": ", ".join(f"1*{name}" for name in names)})
+    run(tmp_path / "run", folder, config)
+    lines = lines_without_clocks(tmp_path / "run")
+    evaluated = [line for line in lines if "validation/loss" in line]
+    assert not any(key.startswith("validation/local:") for line in evaluated[:-1] for key in line)
+    params = load_model(tmp_path / "run").params
+    for name in names:
+        alone = override(config, {"data.source": name}).data
+        corpus = prepare(alone, vocab_size=257, context_length=config.model.context_length, data_dir=folder)
+        loss, _ = mean_loss(config.model, params, validation_batches(corpus, batch_size=4))
+        assert evaluated[-1][f"validation/{name}/loss"] == pytest.approx(loss, rel=1e-5)
+        bits = evaluated[-1][f"validation/{name}/bits_per_byte"]
+        assert bits == pytest.approx(loss / np.log(2) * corpus.validation_tokens / corpus.validation_bytes, rel=1e-5)
