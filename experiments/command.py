@@ -7,6 +7,7 @@ a file may import JAX, rich or SciPy at the top, so that `list` and `--help` sta
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -78,11 +79,16 @@ def in_one_line(act: Callable[[], int]) -> int:
     try:
         return act()
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        line = f"error: {' '.join(str(error).split())}"
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        line = f"error: {error.filename}: {error.strerror}"
+    print(line, file=sys.stderr, flush=True)
+    hosts = sys.modules.get("gpt_jax.parallel.hosts")  # loaded where this process has joined others
+    if hosts is not None and hosts.tell_the_others(line):
+        sys.stdout.flush()
+        os._exit(WRONG_USE)
     return WRONG_USE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import math
 import os
@@ -17,6 +18,7 @@ from jax.experimental import multihost_utils
 
 from gpt_jax.errors import InputError
 from gpt_jax.parallel import watch
+from gpt_jax.parallel.relay import Relay
 
 START, SILENCE = 300.0, 60.0  # seconds: for all processes to come, and between two signs of life of each
 _watch: watch.Watch | None = None  # one a process, as JAX's client is
@@ -69,11 +71,23 @@ def initialize(hosts: str | None, end: Callable[[str], None]) -> None:
         else:
             given = parse_hosts(hosts)
             _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence, end)
-            jax.distributed.initialize(given.coordinator, given.count, given.index, **patience)
+            there = given.coordinator if given.index == 0 else Relay(given.coordinator, _watch.closed).address
+            jax.distributed.initialize(there, given.count, given.index, **patience)
+        atexit.register(_watch.parting)  # runs before JAX's own farewell, which closes connections
         _watch.started()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--hosts: {hosts!r}: the processes did not come together: {reason}") from None
+
+
+def tell_the_others(why: str) -> bool:
+    """Before this process ends alone: each of the others ends too, with a line that says `why`.
+
+    True where there are others. The process must then leave by `os._exit`: JAX's farewell would wait for them.
+    """
+    if _watch is not None:
+        _watch.tell(why)
+    return _watch is not None
 
 
 def seconds(variable: str, default: float) -> float:

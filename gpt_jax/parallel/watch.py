@@ -2,19 +2,21 @@
 
 Each process counts upwards in the key-value store of JAX's coordinator, process 0. A process whose count stands still
 has died or hangs. The store cannot be asked before all processes have come. JAX's own watch would abort the others with
-a stack trace, after its heartbeat's timeout; ours is sooner, so that JAX's never speaks.
+a stack trace, after its heartbeat's timeout; ours is sooner, so that JAX's never speaks. A closed connection, which JAX
+would notice first, is kept from it (relay.py). A process that ends alone says why in the store.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from gpt_jax.parallel.relay import answers
+
 BEATS = 10  # in the time after which a silent process counts as gone
-PREFIX = "gpt_jax/alive/"
+ALIVE, LEFT = "gpt_jax/alive/", "gpt_jax/left/"  # process -> what it counted last; why it ended
 
 
 def state() -> Any:
@@ -52,7 +54,8 @@ class Watch:
         self._start_seconds, self._silence_seconds = start_seconds, silence_seconds
         self._end, self._client = end, client
         self._began = time.monotonic()
-        self._together = False
+        self._together, self._parting, self._telling = False, False, False
+        self._left: dict[int, str] = {}  # those that ended alone, and why
         self._beats: dict[int, str] = {}  # what each process counted last
         self._heard: dict[int, float] = {}  # when that changed
         self._answered = self._began  # when the coordinator did
@@ -66,19 +69,47 @@ class Watch:
         self._together = True
         threading.Thread(target=self._talk, daemon=True).start()
 
+    def closed(self) -> bool:
+        """Process 0 closed a connection: ends this process, unless all are still coming, or this one is leaving."""
+        if self._telling:
+            return True
+        if not self._together or self._parting:
+            return False
+        time.sleep(0.1)  # what process 0 said last may be on its way
+        why = self._left.get(0)
+        self._end(self._line(f"process 0 has ended: {why}" if why else "process 0 has closed its connection"))
+        return True
+
+    def parting(self) -> None:
+        """This process is about to leave: whatever closes from now on is no news."""
+        self._parting = True
+
+    def tell(self, why: str) -> None:
+        """Says that this process is about to end alone, and gives the others time to read it."""
+        self._telling = True
+        try:
+            self._client().key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
+        except Exception:  # the coordinator is gone: there is nobody to tell
+            return
+        until = time.monotonic() + 3 * self._silence_seconds / BEATS
+        while len(self._left) < self._count - 1 and time.monotonic() < until:
+            time.sleep(0.1)
+
     def _talk(self) -> None:
         number = 0
         while True:
             number += 1
             try:
                 store = self._client()
-                store.key_value_set(f"{PREFIX}{self._index}", str(number), allow_overwrite=True)
-                found = store.key_value_dir_get(PREFIX)
+                store.key_value_set(f"{ALIVE}{self._index}", str(number), allow_overwrite=True)
+                found, left = store.key_value_dir_get(ALIVE), store.key_value_dir_get(LEFT)
                 self._answered = time.monotonic()
                 for key, beat in found:
                     process = int(key.rpartition("/")[2])
                     if self._beats.get(process) != beat:
                         self._beats[process], self._heard[process] = beat, self._answered
+                left = {int(key.rpartition("/")[2]): why for key, why in left}
+                self._left = {process: why for process, why in left.items() if process != self._index}
             except Exception:  # not there yet, or there no longer: `_watch` says which
                 pass
             time.sleep(self._silence_seconds / BEATS)
@@ -87,7 +118,7 @@ class Watch:
         while True:
             time.sleep(self._silence_seconds / BEATS)
             problem = self.problem(time.monotonic())
-            if problem is not None:
+            if problem is not None and not (self._telling or self._parting):
                 self._end(problem)
                 return
 
@@ -96,8 +127,11 @@ class Watch:
         if not self._together:
             if now - self._began <= self._start_seconds:
                 return None
-            absent = self._alone if self._index == 0 or listens(self._coordinator) else "process 0"
+            absent = self._alone if self._index == 0 or answers(self._coordinator) else "process 0"
             return self._line(f"{absent} did not start within {self._start_seconds:g} seconds")
+        if self._left:
+            process, why = min(self._left.items())
+            return self._line(f"process {process} has ended: {why}")
         if self._index != 0 and now - self._answered > self._silence_seconds:
             return self._line(f"process 0 has not answered for {self._silence_seconds:g} seconds")
         heard = [(n, now - heard) for n, heard in self._heard.items() if n != self._index]
@@ -112,13 +146,3 @@ class Watch:
             f"--hosts: process {self._index} of {self._count} (coordinator {self._coordinator}) ends: {what}: "
             "start all again, and the run goes on from its newest checkpoint"
         )
-
-
-def listens(address: str) -> bool:
-    """Whether anybody listens at "HOST:PORT"."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError:
-        return False
-    return True

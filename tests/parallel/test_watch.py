@@ -12,7 +12,7 @@ import pytest
 
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.hosts import seconds
-from gpt_jax.parallel.watch import Watch
+from gpt_jax.parallel.watch import ALIVE, Watch
 
 ROOT = Path(__file__).parents[2]
 START, SILENCE = 60, 6
@@ -32,12 +32,30 @@ with naming_the_lost():
 """
 
 
-def start(port: int, index: int, times: int = 100_000, wait: int = START) -> subprocess.Popen:
+MISTAKEN = """
+import sys
+import numpy as np
+from jax.experimental import multihost_utils
+from experiments.command import in_one_line
+from experiments.runs.signals import leave
+from gpt_jax.errors import InputError
+from gpt_jax.parallel.hosts import initialize
+
+def act():
+    initialize(sys.argv[1], leave)
+    multihost_utils.process_allgather(np.array(True))
+    raise InputError("a.b: 3 is not allowed")
+
+sys.exit(in_one_line(act))
+"""
+
+
+def start(port: int, index: int, times: int = 100_000, wait: int = START, program: str = PROGRAM) -> subprocess.Popen:
     env = {
         **os.environ, "JAX_PLATFORMS": "cpu", "GPT_JAX_HOSTS_START": str(wait), "GPT_JAX_HOSTS_SILENCE": str(SILENCE),
         "PYTHONPATH": str(ROOT),
     }  # fmt: skip
-    command = [sys.executable, "-c", PROGRAM, f"127.0.0.1:{port},2,{index}", str(times)]
+    command = [sys.executable, "-c", program, f"127.0.0.1:{port},2,{index}", str(times)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -60,7 +78,9 @@ def pair() -> list[subprocess.Popen]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lost", "sent"), [(1, signal.SIGKILL), (0, signal.SIGSTOP), (1, signal.SIGSTOP)])
+@pytest.mark.parametrize(
+    ("lost", "sent"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (0, signal.SIGSTOP), (1, signal.SIGSTOP)]
+)
 def test_a_process_that_dies_or_hangs_ends_the_other_which_names_it(lost, sent):
     both = pair()
     left = both[1 - lost]
@@ -78,12 +98,16 @@ def test_a_process_that_dies_or_hangs_ends_the_other_which_names_it(lost, sent):
 
 
 @pytest.mark.slow
-def test_jax_ends_the_others_at_once_where_the_coordinator_is_killed():
-    """Its client sees the closed connection before our watch can, and aborts."""
-    both = pair()
-    both[0].kill()
-    both[1].communicate(timeout=60)
-    assert both[1].returncode != 0
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_wrong_use_by_one_process_ends_the_other_which_says_why(wrong):
+    port = free_port()
+    both = [start(port, index, program=MISTAKEN if index == wrong else PROGRAM) for index in range(2)]
+    said = [process.communicate(timeout=90)[1] for process in both]
+    assert [process.returncode for process in both] == [2 if index == wrong else 1 for index in range(2)], said
+    assert "error: a.b: 3 is not allowed" in said[wrong].splitlines()
+    line = [line for line in said[1 - wrong].splitlines() if line.startswith("--hosts: ")]
+    assert len(line) == 1 and f"process {wrong} has ended: error: a.b: 3 is not allowed" in line[0]
+    assert "stack trace" not in "".join(said)
 
 
 @pytest.mark.slow
@@ -107,7 +131,7 @@ class Store:
     """A coordinator whose answers the test decides."""
 
     def __init__(self):
-        self.beats, self.answers = {1: 0, 2: 0}, True
+        self.beats, self.left, self.answers = {1: 0, 2: 0}, {}, True
 
     def key_value_set(self, key, value, allow_overwrite):
         pass
@@ -115,7 +139,8 @@ class Store:
     def key_value_dir_get(self, prefix):
         if not self.answers:
             raise TimeoutError
-        return [(f"{prefix}{process}", str(beat)) for process, beat in self.beats.items()]
+        said = self.beats if prefix == ALIVE else self.left
+        return [(f"{prefix}{process}", str(what)) for process, what in said.items()]
 
 
 def test_the_one_that_stands_still_is_named_and_the_one_that_goes_on_is_not():
@@ -127,6 +152,14 @@ def test_the_one_that_stands_still_is_named_and_the_one_that_goes_on_is_not():
         store.beats[1] += 1
         time.sleep(0.02)
     assert len(ends) == 1 and "ends: process 2 not heard of for 0.5 seconds" in ends[0]
+
+
+def test_one_that_ended_alone_is_named_with_its_reason():
+    store, ends = Store(), []
+    store.left = {2: "error: a.b: 3 is not allowed"}
+    Watch("localhost:1", 3, 0, 100, 0.5, end=ends.append, client=lambda: store).started()
+    time.sleep(1)
+    assert len(ends) == 1 and "process 2 has ended: error: a.b: 3 is not allowed" in ends[0]
 
 
 def test_a_coordinator_that_does_not_answer_is_process_0():
