@@ -39,7 +39,7 @@ def band(q: jax.Array, k: jax.Array, v: jax.Array, width: int, drop: Dropout | N
         return jnp.concatenate([x[..., b : b + size, :, :] for b in range(before + 1)], -2)
 
     distance = np.arange(block)[:, None] + before * block - np.arange(span)  # (block, span)
-    within = (distance >= 0) & (distance < width)
+    within = ((distance >= 0) & (distance < width))[None]
     position = np.arange(size)[:, None, None] * block + np.arange(span) - before * block  # in the group
 
     def attend(group, q, k, k_halo, v, v_halo):

@@ -19,7 +19,8 @@ def distances(q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], d
     """
     length = q.shape[-2]
     logits = _score(back, q, k) / math.sqrt(q.shape[-1])  # (..., P, T): one row for each distance
-    logits = jnp.where(np.arange(length) >= np.array(back)[:, None], logits, FORBIDDEN)
+    exists = jnp.broadcast_to(np.arange(length) >= np.array(back)[:, None], logits.shape)
+    logits = jnp.where(exists, logits, FORBIDDEN)
     maximum = jax.lax.stop_gradient(logits.max(-2, keepdims=True))
     weights = jnp.exp(logits - maximum)
     total = weights.sum(-2, keepdims=True)

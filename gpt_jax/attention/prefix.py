@@ -47,7 +47,7 @@ def tiled(q: jax.Array, k: jax.Array, v: jax.Array, visible: np.ndarray, block: 
 
     def tile(step, q, k, v, drop, maximum=None):
         number, row, column = step
-        allowed = column * block + np.arange(block) < jnp.asarray(visible_rows)[row][:, None]
+        allowed = column * block + np.arange(block)[None] < jnp.asarray(visible_rows)[row][:, None]
         return rectangle(q, k, v, allowed, fold(drop, number), maximum)
 
     @jax.custom_vjp

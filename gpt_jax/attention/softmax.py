@@ -79,7 +79,7 @@ def rectangle(
     A `maximum` that is known to hold, `(..., Q, 1)`, is used as it is.
     """
     logits = jnp.einsum("...qd,...kd->...qk", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
-    logits = jnp.where(allowed, logits, FORBIDDEN)
+    logits = jnp.where(jnp.broadcast_to(allowed, logits.shape), logits, FORBIDDEN)
     if maximum is None:
         maximum = logits.max(-1, keepdims=True)
     maximum = jax.lax.stop_gradient(maximum)

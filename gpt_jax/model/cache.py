@@ -66,7 +66,7 @@ class LayerCache:
     def stored_positions(self, length_B: jax.Array) -> jax.Array:
         """The newest position below `length` in each slot, `(B, S)`; negative where the slot is empty."""
         newest_B1 = length_B[:, None] - 1
-        return newest_B1 - (newest_B1 - jnp.arange(self.slots)[None, :]) % self.slots
+        return newest_B1 - (newest_B1 - jnp.arange(self.slots, dtype=jnp.int32)[None, :]) % self.slots
 
 
 def read_positions(pattern: Pattern, i_B: jax.Array, length: int) -> jax.Array | None:
@@ -75,7 +75,10 @@ def read_positions(pattern: Pattern, i_B: jax.Array, length: int) -> jax.Array |
     None means every position: the pattern has no parts.
     """
     parts = pattern.parts(length)
-    return None if parts is None else jnp.concatenate([part.keys(i_B, length) for part in parts], axis=1)
+    if parts is None:
+        return None
+    with jax.numpy_rank_promotion("allow"):
+        return jnp.concatenate([jnp.asarray(part.keys(i_B, length), jnp.int32) for part in parts], axis=1)
 
 
 def slots(pattern: Pattern, length: int) -> int:

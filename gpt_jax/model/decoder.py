@@ -141,12 +141,12 @@ class GPT(nn.Module):
             wte_VM, wpe_CM = (self.dropout(w, deterministic=deterministic) for w in (wte_VM, wpe_CM))
         positions_BT = None
         if cache is None:
-            position_TM = wpe_CM[: tokens_BT.shape[1]]
+            position_BTM = wpe_CM[None, : tokens_BT.shape[1]]
         else:
-            reached_BT = cache.length_B[:, None] + jnp.arange(tokens_BT.shape[1])
+            reached_BT = cache.length_B[:, None] + jnp.arange(tokens_BT.shape[1], dtype=jnp.int32)[None]
             positions_BT = jnp.where(tokens_BT >= 0, reached_BT, -1)
-            position_TM = wpe_CM[reached_BT]
-        h_BTM = from_tables(wte_VM[jnp.maximum(tokens_BT, 0)] + position_TM, dtype)
+            position_BTM = wpe_CM[reached_BT]
+        h_BTM = from_tables(wte_VM[jnp.maximum(tokens_BT, 0)] + position_BTM, dtype)
         if c.embedding_dropout_target == "activations":
             h_BTM = self.dropout(h_BTM, deterministic=deterministic)
 

@@ -75,7 +75,7 @@ def prefill(
     the prompts and has room for `slots` tokens in a row."""
     h_BTM, head_VM, cache = hidden(config, params, prompt_BT, init_cache(config, prompt_BT.shape[0], slots))
     assert cache is not None
-    last_B = (prompt_BT >= 0).sum(axis=1) - 1
+    last_B = (prompt_BT >= 0).sum(axis=1, dtype=jnp.int32) - 1
     last_B1M = jnp.take_along_axis(h_BTM, last_B[:, None, None], axis=1)
     return logits(config, last_B1M, head_VM)[:, 0], cache
 

@@ -56,7 +56,7 @@ class Linear(nn.Module):
         w: jax.Array = self.param("kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, held)
         b: jax.Array = self.param("bias", nn.initializers.zeros, self.features, held)
         xw: jax.Array = product(x.astype(dtype), w, self.inputs, matmul_dtype(c), self.axes, self.regather)
-        return kept(xw) + b.astype(dtype)
+        return kept(xw) + jnp.broadcast_to(b.astype(dtype), xw.shape)
 
 
 def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:

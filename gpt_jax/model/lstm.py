@@ -58,7 +58,7 @@ class LSTMLayer(nn.Module):
         shape = (units, 4, units)
         recurrent_U4U = self.param("recurrent", kernel_initializer(c, shape, 1, False), shape, held)
         forget_U = self.param("forget", nn.initializers.ones, (units,), held)
-        gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U)
+        gates_TB4U = jnp.moveaxis(gates_BT4U.astype(jnp.float32), 1, 0).at[:, :, 1].add(forget_U.astype(jnp.float32))
         results: Any = recurrent(cell, gates_TB4U, recurrent_U4U, carry, real_BT.T, matmul_dtype(c))
         out_TBU, carry = results
         out_BTU = jnp.moveaxis(out_TBU, 0, 1).astype(x_BTM.dtype)

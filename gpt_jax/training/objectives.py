@@ -41,12 +41,17 @@ def _forward(logits_BTV, targets_BT):
 def _backward(saved, g_BT):
     logits_BTV, targets_BT, log_z_BT = saved
     p_BTV = jnp.exp(logits_BTV - log_z_BT[..., None])
-    is_target_BTV = jnp.arange(logits_BTV.shape[-1]) == targets_BT[..., None]
+    is_target_BTV = _ids(logits_BTV) == targets_BT[..., None]
     scored_BT1 = jnp.where(targets_BT >= 0, g_BT, 0.0)[..., None]
     return (p_BTV - is_target_BTV) * scored_BT1, None
 
 
 token_losses.defvjp(_forward, _backward)
+
+
+def _ids(logits: jax.Array) -> jax.Array:
+    """The ids of the last axis, in the rank of `logits`."""
+    return jax.lax.broadcasted_iota(jnp.int32, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -87,10 +92,10 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
         h_BTM = constrain(h_BTM, "batch", None, None)
         logits_BTV = contract(h_BTM, w_VM, range(2, 3), range(1, 2), dtype)
         if rows > size:
-            logits_BTV = jnp.where(jnp.arange(rows) < size, logits_BTV, -jnp.inf)
+            logits_BTV = jnp.where(_ids(logits_BTV) < size, logits_BTV, -jnp.inf)
         logits_BTV = constrain(logits_BTV, "batch", None, "vocab")
         log_z_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
-        is_target_BTV = jnp.arange(rows) == targets_BT[..., None]
+        is_target_BTV = _ids(logits_BTV) == targets_BT[..., None]
         nats_BT = log_z_BT - jnp.where(is_target_BTV, logits_BTV, 0).sum(-1)
         if not with_gradient:
             return dw_VM, (nats_BT, jnp.zeros(()))
