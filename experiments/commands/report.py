@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from experiments import experiment as experiments
@@ -13,6 +14,7 @@ from gpt_jax.errors import InputError, unknown
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME_OR_DIR", help="an experiment, or a folder of runs")
+    parser.add_argument("--json", action="store_true", help="every comparison as an object; writes no files")
     add_out(parser)
 
 
@@ -30,8 +32,16 @@ def report(arguments: argparse.Namespace) -> int:
         folders = experiment_folders(Path(target))
     else:
         raise unknown("experiment or folder", target, experiments.names())
+    other = (experiments.FINETUNE, experiments.TRAIN)  # runs that compare nothing
+    if arguments.json:
+        from experiments.verdicts.objects import comparisons
+
+        claims = {name: folder for name, folder in folders.items() if name not in other}
+        objects = [one for name, folder in claims.items() for one in comparisons(experiments.load(name), folder)]
+        print(json.dumps(objects, indent=2, allow_nan=False))
+        return 0
     for name, folder in folders.items():
-        if name in (experiments.FINETUNE, experiments.TRAIN):
+        if name in other:
             print_named_runs(folder)
         else:
             print_report(experiments.load(name), folder)

@@ -1,0 +1,26 @@
+"""`report --json`: every comparison as an object, with the figures of the report."""
+
+import json
+
+from experiments import experiment as experiments
+from experiments.cli import main
+from experiments.experiment import Comparison
+from tests.experiments.made_up import made_up, write_run
+
+
+def test_report_as_json_gives_every_comparison_and_writes_nothing(capsys, tmp_path, monkeypatch):
+    shown = Comparison("old", "new", "higher", "absent", name="not measured", primary=False)
+    e = made_up(comparisons=(*made_up().comparisons, shown))
+    for seed, (new, old) in enumerate([(2.0, 2.1), (3.0, 3.11), (4.0, 4.09)]):
+        write_run(tmp_path, e, "new", seed, new, "cpu")
+        write_run(tmp_path, e, "old", seed, old, "cpu")
+    monkeypatch.setattr(experiments, "load", lambda name: e)
+    assert main(["report", str(tmp_path / "made_up"), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    asked = ("claim", "scale", "name", "primary", "metric", "stated", "margin", "n", "verdict")
+    assert [first[key] for key in asked] == [
+        "made_up", "cpu", "new - old", True, "validation/loss", "lower, by at least 0.01", 0.01, 3, "reproduced",
+    ]  # fmt: skip
+    assert [round(first[key], 4) for key in ("estimate", "low", "high")] == [-0.1, -0.1248, -0.0752]
+    assert (second["estimate"], second["low"], second["verdict"], second["n"]) == (None, None, "no evidence", 0)
+    assert not (tmp_path / "made_up" / "report.md").exists()
