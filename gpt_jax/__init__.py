@@ -1,4 +1,4 @@
-"""GPT-1, GPT-2 and GPT-3 as one decoder, one training step, and claims that can be measured.
+"""GPT-1, GPT-2 and GPT-3 as one decoder, one training step, and a set of claims that can be measured.
 
 Names are imported on first use, so that `import gpt_jax` does not start JAX.
 """

@@ -17,7 +17,7 @@ class InputError(ValueError):
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss stopped being finite. Carries the `step` (optimizer steps) it was seen at."""
+    """The loss stopped being finite. `step` is the optimizer step at which it was seen."""
 
     def __init__(self, message: str, step: int):
         super().__init__(message)

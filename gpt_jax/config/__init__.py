@@ -1,8 +1,8 @@
 """A run is one frozen value: every number that shapes it is a field here, typed, checked and dumped.
 
-One file a section; `RunConfig` (run.py) holds them all. Sizes are counted in tokens; steps and accumulation are derived
-(training/plan.py). `override` changes fields by name, and `to_dict`, `digest` and `differences` (codec.py) write a
-config down, name it and compare it with another.
+Each section has one file, and `RunConfig` (run.py) holds all sections. Sizes are counted in tokens. training/plan.py
+derives the steps and the accumulation. `override` changes fields by name. `to_dict`, `digest` and `differences`
+(codec.py) write a config down, name it and compare it with another config.
 """
 
 from gpt_jax.config.codec import differences, digest, flatten, from_dict, to_dict

@@ -1,4 +1,4 @@
-"""What every section of a config is checked for: one line that names the key, the value and what is allowed."""
+"""The checks of a config's sections. An error is one line that names the key, the value and what is allowed."""
 
 from __future__ import annotations
 

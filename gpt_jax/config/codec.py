@@ -53,7 +53,7 @@ def digest(config: Any) -> str:
 
 
 def differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, with both values; but for the mesh, which decides no number."""
+    """The dotted keys whose values differ, with both values. The mesh decides no number, and is left out."""
     a, b = flatten(to_dict(ours)), flatten(to_dict(theirs))
     keys = sorted(key for key in {*a, *b} if not key.startswith("mesh."))
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}

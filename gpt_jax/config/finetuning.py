@@ -10,24 +10,25 @@ from gpt_jax.config.checks import Checks
 
 @dataclass(frozen=True)
 class FinetuningConfig:
-    """GPT-1's supervised fine-tuning (sections 3.2 and 4.1), which this run is if it has a `task`.
+    """GPT-1's supervised fine-tuning (sections 3.2 and 4.1), for a run that has a `task`.
 
-    Defaults are the paper's. Adam is `optimizer`'s, whose own rate and schedule are not used here. Sizes are counted
-    in examples: a classification task has one sequence for each, similarity two, multiple choice one per answer.
+    The defaults are the paper's. Adam's constants come from `optimizer`, whose rate and schedule are not used here. Sizes
+    are counted in examples: an example of classification is one sequence, an example of similarity is two, and an
+    example of multiple choice is one sequence per answer.
     """
 
-    task: str | None = None  # a task's name or folder (data/tasks.py); none: this run pre-trains
-    # A run folder, or one in Transformers' layout; several, with commas: the first that holds this run's model. None:
-    # from scratch.
+    task: str | None = None  # a task's name or folder (data/tasks/); None: this run pre-trains
+    # A run folder, or a folder in Transformers' layout. Of several, separated by commas, the first that holds this run's
+    # model is read. None: the model starts from scratch.
     weights: str | None = None
-    # What is taken from `weights`: the embeddings and the first n blocks; none: everything; -1: nothing, as the
+    # What is taken from `weights`: the embeddings and the first n blocks. None: everything. -1: nothing, as with the
     # released code's n_transfer.
     transfer_layers: int | None = None
     # "all" (the paper), "head": W_y and the special tokens only (the founding note), "top:N": those and N blocks.
     trainable: str = "all"
-    examples: int | None = None  # of the training set, drawn by the seed; none: all
-    validation_examples: int | None = None  # the same for every seed; none: all
-    max_length: int | None = None  # tokens of a sequence, special ones too; none: the longest's, or the context
+    examples: int | None = None  # of the training set, drawn by the seed; None: all
+    validation_examples: int | None = None  # the same for every seed; None: all
+    max_length: int | None = None  # tokens of a sequence, special tokens included; None: the longest sequence's, or the context
     epochs: int = 3
     patience: int | None = None  # epochs without a better validation score before it stops; none: it runs to the end
     batch_size: int = 32

@@ -9,9 +9,10 @@ from gpt_jax.config.checks import Checks
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How devices divide the work: `data` x `fsdp` x `tensor` of them (parallel/sharding.py says what over which).
+    """How devices divide the work: a mesh of `data` x `fsdp` x `tensor` devices (gpt_jax/sharding.py says what is split).
 
-    `data` none: as many as are left. The mesh decides where numbers are, not which: a run may go on with another one.
+    If `data` is None, the `data` axis takes all devices that are left. The mesh decides where numbers are and not which
+    numbers they are, so a run may go on with another mesh.
     """
 
     data: int | None = None

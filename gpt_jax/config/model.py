@@ -26,9 +26,9 @@ CHECKED = 128  # tokens over which a config compares its patterns' parts with wh
 class ModelConfig:
     """The decoder's shape. One class covers GPT-1 (norm="post"), GPT-2 and GPT-3 (norm="pre").
 
-    `d_head` None means d_model / n_head, which must divide; `d_ff` None means 4 d_model.
-    `attention` is tiled over the layers: `(Dense(), Banded(256))` alternates.
-    `architecture` "lstm" is the baseline of model/baselines.py: n_layer layers of d_ff units, no attention.
+    `d_head` None means d_model / n_head, and n_head must then divide d_model. `d_ff` None means 4 d_model.
+    The patterns of `attention` repeat over the layers: `(Dense(), Banded(256))` alternates.
+    `architecture` "lstm" is the baseline of model/lstm.py: n_layer layers of d_ff units, without attention.
     """
 
     architecture: Literal["transformer", "lstm"] = "transformer"
@@ -47,7 +47,7 @@ class ModelConfig:
     attention_implementation: Literal["auto", "block", "mask", "kernel"] = "block"
     tie_embeddings: bool = True
     embedding_dropout: float = 0.1
-    # GPT-1's released code drops entries of the embedding *matrix*, input and output alike; others, activations.
+    # GPT-1's released code drops entries of the embedding *matrix*, for input and output alike. Other codes drop activations.
     embedding_dropout_target: Literal["activations", "matrix"] = "activations"
     attention_dropout: float = 0.1
     residual_dropout: float = 0.1
@@ -57,12 +57,12 @@ class ModelConfig:
     initialization_std: float = 0.02
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     param_dtype: Literal["float32", "bfloat16"] = "float32"
-    # Operands of the matrix products (sums are float32); "compute": as compute_dtype. On a CPU, "bfloat16" here with
+    # Operands of the matrix products (sums are float32); "compute" means compute_dtype. On a CPU, "bfloat16" here with
     # float32 activations is the fastest.
     matmul_dtype: Literal["compute", "float32", "bfloat16"] = "compute"
     scan_layers: bool = False
     remat: Literal["none", "dots", "full"] = "none"
-    # Positions of each sequence whose logits exist at once in training; none: as many as fit a quarter of a GiB.
+    # Positions of each sequence whose logits exist at once in training; None: the most that fit a quarter of a GiB.
     loss_chunk: int | None = None
 
     def __post_init__(self):

@@ -12,7 +12,7 @@ from gpt_jax.config.checks import Checks
 class OptimizerConfig:
     """Adam, its schedule and its decay. `weight_decay` is decoupled and spares biases and gains.
 
-    "adamw" is optax's; "openai_adam" is GPT-1's released one (training/optimizer.py says how they differ).
+    "adamw" is optax's Adam. "openai_adam" is the Adam of GPT-1's released code (training/optimizer.py has the formulas).
     """
 
     name: Literal["adamw", "openai_adam"] = "adamw"
@@ -24,7 +24,7 @@ class OptimizerConfig:
     clip_norm: float | None = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_tokens: int = 0
-    decay_tokens: int | None = None  # where the schedule reaches its floor; none: the end of training
+    decay_tokens: int | None = None  # where the schedule reaches its floor; None: the end of training
     final_fraction: float = 0.0  # the floor, as a part of learning_rate
 
     def __post_init__(self):

@@ -17,7 +17,7 @@ from gpt_jax.errors import unknown
 def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """`config` with `changes` by dotted key, for example `{"model.n_layer": 6, "optimizer.b2": "0.95"}`.
 
-    Text is read as the field's type ("1e6" and "1_000_000" are whole numbers); all changes apply at once,
+    Text is read as the field's type ("1e6" and "1_000_000" are whole numbers). All changes apply at once,
     so that fields which must agree can change together. Raises `InputError` on an unknown key or a value
     of another type.
     """

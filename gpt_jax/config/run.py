@@ -16,7 +16,7 @@ from gpt_jax.config.training import TrainingConfig
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run: of pre-training, or of fine-tuning where `finetuning` has a task."""
+    """Everything that decides a run: a pre-training, or a fine-tuning if `finetuning` has a task."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -27,7 +27,7 @@ class RunConfig:
 
     @property
     def kind(self) -> Literal["pretraining", "finetuning"]:
-        """What kind of run this is; asked here and nowhere else."""
+        """What kind of run this is. Only this property decides it."""
         return "pretraining" if self.finetuning.task is None else "finetuning"
 
     def __post_init__(self):

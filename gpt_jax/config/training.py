@@ -9,9 +9,10 @@ from gpt_jax.config.checks import Checks
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long, how much at once, and how often anything else happens: all in tokens.
+    """How long a run is, how large its batch is, and how often anything else happens: all in tokens.
 
-    `micro_batch` is the sequences of one forward and backward pass over all devices; none: the whole batch.
+    `micro_batch` is the number of sequences of one forward and backward pass over all devices. None means the whole
+    batch, or for a batch that ramps, the smallest part that training/plan.py finds.
     A batch ramp grows the batch linearly from `batch_ramp_start` to `batch_tokens` over `batch_ramp_tokens`
     (GPT-3, appendix B).
     """
@@ -24,7 +25,7 @@ class TrainingConfig:
     batch_ramp_start: int = 32_768
     log_every_tokens: int = 1  # at most once a step
     evaluate_every_tokens: int = 1_000_000
-    evaluation_tokens: int | None = None  # none: the whole validation split
+    evaluation_tokens: int | None = None  # None: the whole validation split
     checkpoint_every_tokens: int = 1_000_000
     keep_last: int = 2
     keep_best: int = 1
