@@ -12,14 +12,14 @@ from gpt_jax.config.checks import Checks
 class FinetuningConfig:
     """GPT-1's supervised fine-tuning (sections 3.2 and 4.1), for a run that has a `task`.
 
-    The defaults are the paper's. Adam's constants come from `optimizer`, whose rate and schedule are not used here. Sizes
-    are counted in examples: an example of classification is one sequence, an example of similarity is two, and an
+    The defaults are the paper's. Adam's constants come from `optimizer`, whose rate and schedule are not used here.
+    Sizes are counted in examples: an example of classification is one sequence, an example of similarity is two, and an
     example of multiple choice is one sequence per answer.
     """
 
     task: str | None = None  # a task's name or folder (data/tasks/); None: this run pre-trains
-    # A run folder, or a folder in Transformers' layout. Of several, separated by commas, the first that holds this run's
-    # model is read. None: the model starts from scratch.
+    # A run folder, or a folder in Transformers' layout. Of several, separated by commas, the first that holds this
+    # run's model is read. None: the model starts from scratch.
     weights: str | None = None
     # What is taken from `weights`: the embeddings and the first n blocks. None: everything. -1: nothing, as with the
     # released code's n_transfer.
@@ -28,9 +28,9 @@ class FinetuningConfig:
     trainable: str = "all"
     examples: int | None = None  # of the training set, drawn by the seed; None: all
     validation_examples: int | None = None  # the same for every seed; None: all
-    max_length: int | None = None  # tokens of a sequence, special tokens included; None: the longest sequence's, or the context
+    max_length: int | None = None  # tokens of a sequence, with special tokens; None: the longest's, or the context
     epochs: int = 3
-    patience: int | None = None  # epochs without a better validation score before it stops; none: it runs to the end
+    patience: int | None = None  # epochs without a better validation score before the run stops; None: it runs on
     batch_size: int = 32
     learning_rate: float = 6.25e-5
     # "linear": up over warmup_fraction of the updates, then down to 0. "released": warmup_linear of the released code,

@@ -9,7 +9,7 @@ from gpt_jax.config.checks import Checks
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How devices divide the work: a mesh of `data` x `fsdp` x `tensor` devices (gpt_jax/sharding.py says what is split).
+    """How devices divide the work: a mesh of `data` x `fsdp` x `tensor` devices (sharding.py says what is split).
 
     If `data` is None, the `data` axis takes all devices that are left. The mesh decides where numbers are and not which
     numbers they are, so a run may go on with another mesh.

@@ -47,7 +47,8 @@ class ModelConfig:
     attention_implementation: Literal["auto", "block", "mask", "kernel"] = "block"
     tie_embeddings: bool = True
     embedding_dropout: float = 0.1
-    # GPT-1's released code drops entries of the embedding *matrix*, for input and output alike. Other codes drop activations.
+    # GPT-1's released code drops entries of the embedding *matrix*, for input and output. Other codes drop
+    # activations.
     embedding_dropout_target: Literal["activations", "matrix"] = "activations"
     attention_dropout: float = 0.1
     residual_dropout: float = 0.1

@@ -12,7 +12,7 @@ from gpt_jax.config.checks import Checks
 class OptimizerConfig:
     """Adam, its schedule and its decay. `weight_decay` is decoupled and spares biases and gains.
 
-    "adamw" is optax's Adam. "openai_adam" is the Adam of GPT-1's released code (training/optimizer.py has the formulas).
+    "adamw" is optax's Adam. "openai_adam" is the Adam of GPT-1's released code (formulas: training/optimizer.py).
     """
 
     name: Literal["adamw", "openai_adam"] = "adamw"
