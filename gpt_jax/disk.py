@@ -1,9 +1,9 @@
-"""The ground floor of everything that is written or read: whole files, locks, JSON, and where the cache is.
+"""How everything is written and read: whole files, locks, JSON, and where the cache is.
 
-The cache's root is `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`. Everything below it can be deleted at any time: it is made
-again from the source. A file appears under its final name only when it is complete and synced (`write_atomically`),
-and one process at a time writes a folder (`lock`), so that interrupted and concurrent preparations do no harm. What is
-only read needs neither a lock nor the right to write.
+The cache's root is `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`. The cache can be deleted at any time, and is made again
+from the source. A file appears under its final name only when the file is complete and synced (`write_atomically`). One
+process at a time writes a folder (`lock`). Therefore interrupted and concurrent preparations do no harm. A reader needs
+neither a lock nor the right to write.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEEPEST = 100  # lists and objects inside each other in JSON
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
-    """`cache_dir`, or `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`. Nothing is made: whoever writes makes what it needs.
+    """`cache_dir`, or `$GPT_JAX_CACHE`, or `~/.cache/gpt_jax`. No folder is made here: the writer makes it.
 
     Raises:
       InputError: the user has no home folder, and no other place is named.
@@ -44,7 +44,7 @@ def cache_root(cache_dir: Path | None = None) -> Path:
 
 @contextmanager
 def denials_named(root: Path) -> Iterator[None]:
-    """What may not be read or written below the cache becomes an `InputError` that names GPT_JAX_CACHE."""
+    """Turns a denied read or write below the cache into an `InputError` that names GPT_JAX_CACHE."""
     try:
         yield
     except OSError as error:
@@ -55,7 +55,7 @@ def denials_named(root: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(root: Path, name: str) -> Iterator[None]:
-    """Holds `name` for this process, which is to write below the cache; a second process waits.
+    """Holds `name` for this process, which is to write below the cache. A second process waits.
 
     The system releases the lock when its holder dies.
 

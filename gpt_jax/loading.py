@@ -51,7 +51,7 @@ def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, 
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether the `config.json` in `folder` is a run's; what else is no run folder is a weights folder or an error.
+    """Whether `folder` is a run folder, by its `config.json`. Any other folder is a weights folder, or an error.
 
     Raises `InputError` where there is neither `config.json` nor OpenAI's list of sizes, or the first is damaged.
     """

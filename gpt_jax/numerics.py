@@ -1,4 +1,4 @@
-"""JAX's settings that decide numbers, pinned where ours are computed."""
+"""JAX's settings that decide numbers, pinned wherever this library computes."""
 
 from __future__ import annotations
 

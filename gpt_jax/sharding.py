@@ -48,7 +48,7 @@ PARAMETERS: dict[str, tuple[str | None, ...]] = {
 
 
 def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | AbstractMesh) -> PartitionSpec:
-    """How an array of `shape` with these logical `axes` (its last ones) is split over `mesh`."""
+    """How an array of `shape` is split over `mesh`. The logical `axes` are those of its last dimensions."""
     spec: list[Any] = [None] * (len(shape) - len(axes))
     for axis, size in zip(axes, shape[len(shape) - len(axes) :], strict=True):
         over = tuple(name for name in RULES.get(axis or "", ()) if name in mesh.shape)
@@ -59,13 +59,13 @@ def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | Abs
 
 
 def mesh_in_use() -> AbstractMesh | None:
-    """The mesh of `jax.set_mesh`; None where there is none, or it is a single device."""
+    """The mesh of `jax.set_mesh`, or None if there is none or it has a single device."""
     mesh = jax.sharding.get_abstract_mesh()
     return mesh if mesh.shape and mesh.size > 1 else None
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x`, laid out over the mesh in use as its logical `axes` say; none: as it is."""
+    """`x`, laid out over the mesh in use by its logical `axes`. Without a mesh, `x` itself."""
     mesh = mesh_in_use()
     return x if mesh is None or not axes else jax.lax.with_sharding_constraint(x, partition(axes, x.shape, mesh))
 

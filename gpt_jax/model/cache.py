@@ -1,10 +1,10 @@
-"""Keys and values of the tokens already seen, at the memory and the reads that each pattern needs.
+"""Keys and values of the tokens already seen. A pattern decides how many are kept and read.
 
 Axes: B batch, T new tokens, S slots, P slots read, H heads, D head width.
 
-Position `p` lives in slot `p mod slots`. Both follow from the pattern's parts. Where no part reaches past the newest r
-tokens, as in a band of r, a layer keeps r slots, a ring; else it keeps the whole context. And one new token reads only
-the positions that the parts name. A pattern without parts keeps and reads everything.
+Position `p` lives in slot `p mod slots`. The pattern's parts decide the number of slots. Where no part reaches past the
+newest r tokens, a layer keeps a ring of r slots: a band of r is such a part. Other layers keep the whole context. One
+new token reads only the positions that the parts name. A pattern without parts keeps and reads everything.
 """
 
 from __future__ import annotations

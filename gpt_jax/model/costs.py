@@ -1,4 +1,4 @@
-"""What a model costs: parameters in products, and floating-point operations a token, as closed forms.
+"""What a model costs, in closed forms: parameters in products, and floating-point operations for each token.
 
 One multiply-add is two operations. Softmax, norms, gates and activations are left out, as everywhere in the field:
 they are a few per cent of the operations.

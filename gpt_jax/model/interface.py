@@ -1,4 +1,4 @@
-"""What every language model does, as typed functions: tokens to activations, activations to logits, prompts to a cache.
+"""What every language model does, as typed functions: tokens to activations and logits, prompts to a cache.
 
 Axes: B batch, T time, M model width, V vocabulary.
 """

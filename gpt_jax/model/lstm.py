@@ -1,4 +1,4 @@
-"""The "traditional network" of the claims: an LSTM language model.
+"""An LSTM language model: the "traditional network" of the claims.
 
 Axes: B batch, T time, M model width, U units, V vocabulary; 4 is the gates.
 

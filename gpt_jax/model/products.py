@@ -104,10 +104,10 @@ def rounded(w: jax.Array, dtype: jnp.dtype, axes: Axes) -> jax.Array:
 
 
 def together(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """`arrays`, of which a compiled program uses none before it has all. Where no mesh splits the stream, as they are:
-    there the compiler's own order peaks lower.
+    """`arrays`, of which a compiled program uses none before it has all. Where no mesh splits the stream, they stay as
+    they are: there the compiler's own order peaks lower.
 
-    Without it, the scheduler puts weight gradients off for as long as memory lasts, and keeps what they read.
+    Without it, the scheduler puts weight gradients off until memory runs short, and keeps the arrays that they read.
     """
     return jax.lax.optimization_barrier(arrays) if splits_stream() else arrays
 
@@ -123,8 +123,8 @@ def stream(x_BTM: jax.Array) -> jax.Array:
 def from_tables(rows_BTM: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """The sum of rows that were looked up in embeddings, as the stream, in `dtype`.
 
-    Each device looks all tokens up in its columns of the tables. Without it, the partitioner would gather the tables
-    and their gradients whole on every device; so, only activations travel.
+    Each device looks all tokens up in its columns of the tables, so that only activations travel. Without this, the
+    partitioner would gather the tables and their gradients whole on every device.
     """
     rows_BTM = constrain(rows_BTM, "replica", None, "table").astype(dtype)
     return stream(constrain(rows_BTM, "batch", None, "width"))
