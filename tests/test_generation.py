@@ -28,7 +28,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def greedy(params):
-    """Token by token, the whole text run anew each time: no cache, no padding."""
+    """Token by token, the whole text run again each time: no cache, no padding."""
     padded = jax.jit(lambda tokens: GPT(TINY).apply({"params": params}, tokens)[0])
     texts = [list(prompt) for prompt in PROMPTS]
     for text in texts:

@@ -42,7 +42,7 @@ def resume(arguments: argparse.Namespace) -> int:
     for key, value in changes.items():
         if not key.startswith("mesh."):
             raise InputError(
-                f"{key}: {value!r} is not allowed: a run goes on as it is, but for mesh.data, .fsdp, .tensor"
+                f"{key}: {value!r} is not allowed: a resumed run may change only mesh.data, .fsdp, .tensor"
             )
     config = override(config, changes)
     console = joined_console(arguments.hosts)

@@ -57,7 +57,7 @@ class Files:
         return read_text(self.find(*names, kinds="file"))
 
     def lines(self, *names: str) -> list[str]:
-        """The lines of a file, but for empty ones at its end."""
+        """The lines of a file, without empty lines at its end."""
         return self.text(*names).rstrip("\n").split("\n")
 
     def jsonl(self, *names: str, fields: Mapping[str, Fields] = {}) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def require_unicode(text: str, where: str) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """One text. `parts()` gives it anew at each call, in pieces of any length; `name` is for messages."""
+    """One text. Each call of `parts()` gives the text from its start, in pieces; `name` is for messages."""
 
     name: str
     parts: Callable[[], Iterator[str]]
@@ -51,7 +51,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus of documents. `digest` follows the bytes they are read from; `documents()` gives them anew.
+    """A corpus of documents. `digest` follows the bytes they are read from; Each call of `documents()` starts again.
 
     `left_out` counts, by kind, what lies there and is not among the documents; rows once all documents were read.
     """

@@ -54,7 +54,7 @@ class Generate:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """`log_prob` (nats) of `tokens` tokens; whether each was the likeliest, and was so but for forbidden words."""
+    """`log_prob` (nats) of `tokens` tokens; whether each was the likeliest, with and without forbidden words."""
 
     log_prob: float
     tokens: int

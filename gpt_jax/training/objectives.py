@@ -147,7 +147,7 @@ def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
 def chunk_of(config: ModelConfig, batch: int, length: int, devices: int) -> int:
     """`loss_chunk` on a mesh of so many devices."""
     most = config.loss_chunk or max(1, LOGITS * devices // (batch * config.vocab_size))
-    return -(-length // -(-length // most))  # chunks of equal size, but for the last
+    return -(-length // -(-length // most))  # chunks of equal size, except the last
 
 
 def language_model_loss(

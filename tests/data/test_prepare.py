@@ -30,7 +30,7 @@ def prepared(folder, cache, tokenizer="bytes", packing="documents", context_leng
 
 
 def stream(corpus, split):
-    """The token stream that the windows were cut from, but for what training drops at the end."""
+    """The token stream that the windows were cut from, without the tokens that training drops at the end."""
     windows = Windows(corpus, split)
     rows = windows.read(list(range(len(windows))))
     tokens = [rows[0, 0], *rows[:, 1:].reshape(-1)]

@@ -16,8 +16,8 @@ trained on, if a hash of it says so (`held_out`) and the training file has it on
 primitive alone, so often that it is a tenth of the file: without it there would be nothing to combine. An action is a
 word, as it is a symbol to the paper's models: `JUMP` for I_JUMP, `LEFT` for I_TURN_LEFT.
 
-The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included, but that one of two
-OOD operands has all D digits. Two numbers that are held out are so in either order. They are written
+The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included. One of two OOD
+operands has all D digits. Two numbers that are held out are so in either order. They are written
 `000098+000045=3410000`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of that
 context is a line, each digit has its place, and all places are trained on (what stands there is not). An answer is
 written from its last digit to its first, so that each digit needs only what is before it: Lee et al. 2024 (arXiv

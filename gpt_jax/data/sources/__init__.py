@@ -9,8 +9,8 @@
 | `tfds:NAME` | one per example (tfds_source.py) |
 | `scan_length`, `sums`, ... | what is trained on of a pair, 20 examples each (data/pairs/composition.py) |
 
-Several of them by weight are a mixture (data/mixture.py). Text is UTF-8, taken as it is but for a byte-order mark at
-the start of a file.
+Several of them by weight are a mixture (data/mixture.py). Text is UTF-8. A byte-order mark at the
+start of a file is dropped, and nothing else is changed.
 """
 
 from __future__ import annotations

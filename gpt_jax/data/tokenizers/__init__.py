@@ -40,7 +40,7 @@ def make_tokenizer(name: str, vocab_size: int, documents: Callable[[], Iterable[
     Args:
       name: one of `NAMES`, with a folder in place of FOLDER.
       vocab_size: entries to train; the other tokenizers have a size of their own, which must not exceed it.
-      documents: gives the training text anew at each call, in parts of any length; only "sentencepiece" reads it.
+      documents: each call gives the training text from its start, in parts; only "sentencepiece" reads it.
 
     Raises:
       InputError: an unknown name, missing or damaged files, a size that the text does not support.

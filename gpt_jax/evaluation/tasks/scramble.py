@@ -14,8 +14,8 @@ from gpt_jax.evaluation.forms import completion_task
 from gpt_jax.evaluation.task import Item
 
 NAMES = {
-    "cycle_letters_in_word": "cycled letters", "mid_word_1_anagrams": "anagrams but for the first and last letter",
-    "mid_word_2_anagrams": "anagrams but for the first and last two letters",
+    "cycle_letters_in_word": "cycled letters", "mid_word_1_anagrams": "anagrams of all but the first and last letter",
+    "mid_word_2_anagrams": "anagrams of all but the first and last two letters",
     "random_insertion_in_word": "a mark between all letters", "reversed_words": "reversed words",
 }  # fmt: skip
 COUNT, LONGEST = 10_000, 15
