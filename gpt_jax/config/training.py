@@ -33,6 +33,7 @@ class TrainingConfig:
     sample_tokens: int = 100
     sample_prompt: str = "\n"
     tensorboard: bool = False
+    wandb: bool = False
 
     def __post_init__(self):
         check = Checks(self, "training")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpt_jax.disk import parse_jsonl, read_jsonl, write_atomically
 from gpt_jax.errors import InputError
+from gpt_jax.training.trackers import Tracker
 
 
 class MetricsLog:
@@ -17,25 +19,24 @@ class MetricsLog:
 
     Opening at a step drops the lines past it, so that a resumed file equals an uninterrupted one in all but the
     clocks; what a crash or a power cut left half-written at the end is dropped too. Not-a-number and infinity are
-    written as null. `tensorboard` mirrors the numbers to event files.
+    written as null. Each line also goes to the trackers, which never raise (`trackers.Guarded`).
 
     Raises:
-      InputError: a damaged line that whole ones follow; tensorboardX is not installed.
+      InputError: a damaged line that whole ones follow.
     """
 
-    def __init__(self, path: Path, step: int = 0, tensorboard: Path | None = None):
+    def __init__(self, path: Path, step: int = 0, trackers: Sequence[Tracker] = ()):
         kept = [line for line in _begun(path) if isinstance(line.get("step"), int) and line["step"] <= step]
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._path, self._file = path, path.open("a", encoding="utf-8")
-        self._tensorboard = _tensorboard_writer(tensorboard) if tensorboard else None
+        self._trackers = tuple(trackers)
 
     def write(self, step: int, tokens: int, values: dict[str, Any]) -> None:
         finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._file.write(json.dumps({"step": step, "tokens": tokens, **finite}) + "\n")
         self._file.flush()
-        if self._tensorboard is not None:
-            for name, value in values.items():
-                self._tensorboard.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.write(step, tokens, values)
 
     def lines(self) -> list[dict[str, Any]]:
         """All lines so far."""
@@ -47,8 +48,8 @@ class MetricsLog:
 
     def close(self) -> None:
         self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _begun(path: Path) -> list[dict[str, Any]]:
@@ -69,11 +70,3 @@ def _begun(path: Path) -> list[dict[str, Any]]:
             raise damage
         whole += values
     return whole
-
-
-def _tensorboard_writer(folder: Path):
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise InputError("training.tensorboard: true needs a package: pip install 'gpt-jax[tensorboard]'") from None
-    return SummaryWriter(str(folder))

@@ -21,6 +21,7 @@ from gpt_jax.config import RunConfig
 from gpt_jax.errors import TrainingDiverged
 from gpt_jax.finetuning.fit import fit
 from gpt_jax.training.metrics_log import MetricsLog
+from gpt_jax.training.trackers import open_trackers
 
 Metrics = dict[str, Any]
 
@@ -36,7 +37,7 @@ def finetune(
     A pair of distributions (data/pairs/shifted.py) has more: see its `shifts`.
     """
     started, task = time.perf_counter(), materials.task
-    log = MetricsLog(folder / "metrics.jsonl", step=-1)
+    log = MetricsLog(folder / "metrics.jsonl", -1, open_trackers(config, folder, -1, screen.warn))
     seen, updates = [0], count_updates(config, len(materials.splits["train"]))
 
     def on_update(update: int, measured: Mapping[str, float]) -> None:

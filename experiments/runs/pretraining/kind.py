@@ -25,6 +25,7 @@ from gpt_jax.loading import restore
 from gpt_jax.parallel.hosts import is_writer
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
+from gpt_jax.training.trackers import check_installed
 
 BITS = "validation/bits_per_byte"
 
@@ -45,6 +46,7 @@ class Pretraining:
     def check(self, run: Run) -> None:
         """Checkpoints have room, and the sample's prompt fits where the tokenizer is known before the data is."""
         check_room(run.folder, checkpoint_bytes(run.config), "the checkpoints that training keeps")
+        check_installed(run.config.training)
         data = run.config.data
         require_unicode(run.config.training.sample_prompt, "training.sample_prompt")
         if data.tokenizer != "sentencepiece":  # that one is trained on the data

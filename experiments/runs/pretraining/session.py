@@ -42,6 +42,7 @@ from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
 from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
+from gpt_jax.training.trackers import open_trackers
 
 SAMPLE_TEMPERATURE = 0.8
 
@@ -96,8 +97,8 @@ class Session:
         first = int(state.step)
         self._save_tokenizer()
         self.seconds -= started  # spent() adds the clock
-        tensorboard = self.own / "tensorboard" if training.tensorboard else None
-        self.log = MetricsLog(self.own / "metrics.jsonl", first, tensorboard)
+        trackers = open_trackers(self.config, self.folder, first, self.screen.warn) if is_writer() else ()
+        self.log = MetricsLog(self.own / "metrics.jsonl", first, trackers)
         opened.callback(self.log.close)
         self.samples = Samples(self.own / "samples.txt", first)
         with self.screen.waiting("compiling the training step"):
