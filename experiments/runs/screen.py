@@ -12,6 +12,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -66,9 +74,10 @@ class Screen:
             yield
 
     @contextmanager
-    def stages(self) -> Iterator[Callable[[str, int, int | None], None]]:
-        """Gives `report(stage, done, total)`: a bar for each stage, with its ETA."""
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    def stages(self, in_bytes: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+        """Gives `report(stage, done, total)`: a bar for each stage, with its ETA, and with MB/s if `in_bytes`."""
+        speed = (TransferSpeedColumn(), TextColumn("ETA")) if in_bytes else ()
+        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *speed, TimeRemainingColumn()
         tasks = {}
         with Progress(*columns, console=self.console, transient=True) as progress:
 

@@ -58,7 +58,7 @@ def prepare(
       context_length: tokens the model reads; a window holds one more.
       data_dir: where local text, or prepared TFDS datasets, are.
       cache_dir: instead of `$GPT_JAX_CACHE` or `~/.cache/gpt_jax`.
-      progress: called with (stage, characters done, characters in all or None).
+      progress: called with (stage, UTF-8 bytes done, bytes in all or None).
       shard_tokens: tokens of a shard, the unit that an interrupted preparation keeps.
 
     Returns:

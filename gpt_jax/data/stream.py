@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,7 +25,7 @@ Encoded = tuple[np.ndarray, Counter[str]]  # a batch's ids, int32, and what they
 
 @dataclass(frozen=True)
 class DividedText:
-    """A source's documents, divided into "train" and "validation". `progress(stage, done, total)` in characters."""
+    """A source's documents, divided into "train" and "validation". `progress(stage, done, total)` in UTF-8 bytes."""
 
     source: Source
     validation_fraction: float
@@ -41,15 +42,19 @@ class DividedText:
         return division
 
     def select(self, split: str, stage: str) -> Iterator[Iterator[str]]:
-        """The text of each document in `split`, as parts; `stage` names what they are read for."""
-        total, done = self.division.characters(split), 0
+        """The text of each document in `split`, as parts; `stage` names what they are read for.
+
+        Its progress counts each character as the bytes that the source's characters have on average.
+        """
+        done, size = 0, Fraction(self.division.bytes, int(self.division.lengths.sum()))
+        total = int(self.division.characters(split) * size)
 
         def counted(parts: Iterator[str]) -> Iterator[str]:
             nonlocal done
             for part in parts:
                 yield part
                 done += len(part)
-                self.progress(stage, done, total)
+                self.progress(stage, int(done * size), total)
 
         return (counted(parts) for parts in self.division.select(self.source.documents(), split))
 

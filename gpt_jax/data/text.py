@@ -102,6 +102,7 @@ class Division:
 
     lengths: np.ndarray
     cuts: np.ndarray
+    bytes: int = 0  # of all documents, in UTF-8
     copies: int = 0  # documents whose text stands in an earlier one: they stay on its side
     # 1 where the first rule divides alike: it knew copies by all their characters, and never cut 20 documents or more.
     rule: int = 1
@@ -119,7 +120,7 @@ class Division:
 
 
 def divide(
-    documents: Iterable[Document], fraction: float, progress: Callable[[int], None] = lambda characters: None
+    documents: Iterable[Document], fraction: float, progress: Callable[[int], None] = lambda size: None
 ) -> Division:
     """Reads every document once and decides what is held out: the same texts are always divided alike.
 
@@ -127,22 +128,25 @@ def divide(
     `fraction` of all characters, or the first if none does. Copies stay together: texts that differ in their ends of
     line only, or in white space before them or at the end, are copies. Below 20 different texts, or where whole
     documents would come to less than half or more than twice `fraction`, the last `fraction` of each document is.
+    `progress` is told the UTF-8 bytes read so far.
 
     Raises:
       InputError: text that is not valid Unicode (half of a surrogate pair), named by document.
     """
-    lengths, exact, same, total = array("q"), array("Q"), array("Q"), 0
+    lengths, exact, same, total, size = array("q"), array("Q"), array("Q"), 0, 0
     for document in documents:
         state, content, length = hashlib.blake2b(digest_size=8), _Content(), 0
         for part in document.parts():
-            state.update(require_unicode(part, f"data: {document.name}").encode())
+            encoded = require_unicode(part, f"data: {document.name}").encode()
+            state.update(encoded)
             content.update(part)
+            size += len(encoded)
             length += len(part)
         lengths.append(length)
         exact.append(int.from_bytes(state.digest(), "big"))
         same.append(content.digest())
         total += length
-        progress(total)
+        progress(size)
     length_array = np.array(lengths, np.int64)
     exact_array, same_array = np.array(exact, np.uint64), np.array(same, np.uint64)
     there = length_array > 0
@@ -154,7 +158,7 @@ def divide(
     tails = np.array([int(n * (1 - fraction)) for n in lengths], np.int64)
     cuts = np.where(held, 0, length_array) if whole else tails
     first = len(np.unique(exact_array[there])) == texts and whole == (count >= WHOLE_DOCUMENTS)
-    return Division(length_array, cuts, copies=count - texts, rule=1 if first else 2)
+    return Division(length_array, cuts, size, copies=count - texts, rule=1 if first else 2)
 
 
 class _Content:
@@ -167,8 +171,10 @@ class _Content:
         text = self._white + part
         kept = text.rstrip()
         self._white = text[len(kept) :]  # counts only if something follows
-        lines = kept.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._state.update("\n".join([*(line.rstrip() for line in lines[:-1]), lines[-1]]).encode())
+        if "\r" in kept:
+            kept = kept.replace("\r\n", "\n").replace("\r", "\n")
+        *lines, last = kept.split("\n")
+        self._state.update("\n".join([*map(str.rstrip, lines), last]).encode())
 
     def digest(self) -> int:
         return int.from_bytes(self._state.digest(), "big")

@@ -117,6 +117,10 @@ def test_a_second_opening_reads_the_cache(speeches, tmp_path):
         "tokenizing the validation split",
     }
     assert all(total is None or done <= total for _, done, total in stages)
+    size = sum(len(text.encode()) for text in speeches[1])
+    assert max(done for stage, done, _ in stages if stage == "reading") == size
+    splits = [total for stage, total in {(stage, total) for stage, _, total in stages if "split" in stage}]
+    assert sum(splits) == pytest.approx(size, abs=2)
     stages.clear()
     second = prepared(speeches[0], tmp_path / "cache", "sentencepiece", progress=lambda *event: stages.append(event))
     assert not stages and second.manifest == first.manifest

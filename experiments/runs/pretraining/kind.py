@@ -55,7 +55,7 @@ class Pretraining:
     def gather(self, run: Run) -> Corpus:
         """The config's data as token windows, made now if it is not in the cache."""
         config, alone = run.config, jax.process_count() == 1  # several processes stop where training would begin
-        with run.screen.stages() as show:
+        with run.screen.stages(in_bytes=True) as show:
 
             def progress(stage: str, done: int, total: int | None) -> None:
                 show(stage, done, total)
