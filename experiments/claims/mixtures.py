@@ -77,7 +77,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": Scale(SMOKE, arms=("sources4", "half")),
         "cpu": Scale({}),
-        # 124M parameters, ten billion tokens: sources as large as that are the user's. Not run by us.
+        # 124M parameters, ten billion tokens: sources of that size are the user's. Not run by us.
         "paper": Scale({
             "model.n_layer": 12, "model.n_head": 12, "model.d_model": 768, "model.context_length": 1024,
             "model.vocab_size": 50257, "model.initialization_std": 0.02, "model.compute_dtype": "bfloat16",

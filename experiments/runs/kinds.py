@@ -55,7 +55,7 @@ class Kind(Protocol):
         ...
 
     def check(self, run: Run) -> None:
-        """Refuses what cannot work, as far as the config tells it."""
+        """Refuses what the config shows to be impossible."""
         ...
 
     def gather(self, run: Run) -> Any:
@@ -63,7 +63,7 @@ class Kind(Protocol):
         ...
 
     def check_materials(self, run: Run, materials: Any) -> None:
-        """Refuses what cannot work, as far as the data and the disk tell it."""
+        """Refuses what the data and the disk show to be impossible."""
         ...
 
     def train(self, run: Run, materials: Any) -> Metrics:

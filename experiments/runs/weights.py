@@ -28,7 +28,7 @@ def write_text(
 ) -> list[str]:
     """`samples` texts that start with `prompt`, by the model of a run folder or a weights folder.
 
-    `tokens` None means 200, or as many as the context has room for. Raises `InputError` on a prompt that is empty
+    `tokens` None means 200, or fewer where the context has less room. Raises `InputError` on a prompt that is empty
     or leaves no room, and on a folder whose config, tokenizer or checkpoints cannot be read.
     """
     if not prompt:

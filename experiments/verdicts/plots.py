@@ -102,7 +102,7 @@ def _grouped(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def _colors(groups: Mapping[str, Any]) -> list[tuple[Any, tuple[str, Any]]]:
-    """A colour per group: matplotlib's ten, or as many as there are along a map."""
+    """A colour for each group: matplotlib's ten colours, or more colours along a map."""
     import matplotlib
 
     if len(groups) <= 10:

@@ -44,7 +44,7 @@ def attention_flops(pattern: Pattern, length: int, heads: int, head_width: int, 
 
 
 def attention_bytes(pattern: Pattern, length: int, heads: int, head_width: int, itemsize: int = 4) -> int:
-    """About the bytes that one sequence's forward pass holds: twelve arrays as large as q, and the float32 weights.
+    """About the bytes that one sequence's forward pass holds: twelve arrays of q's size, and the float32 weights.
 
     The twelve are q, k, v and the output, their transposed copies, windows and partial results; the weights are
     those that exist at once. A scale, not a bound: XLA's own figure is within about a factor of 2.

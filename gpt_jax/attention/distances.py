@@ -15,7 +15,7 @@ from gpt_jax.attention.softmax import FORBIDDEN, Dropout, Partial, pad
 def distances(q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], drop: Dropout | None) -> Partial:
     """Query i attends the keys i - d for each d in `back`, all at least 1. Queries and keys `(..., T, D)`.
 
-    Sums of products of shifted arrays: the operations are as many as the pairs, and no matrix is formed.
+    The result is a sum of products of shifted arrays. There is one operation for each pair, and no matrix is formed.
     """
     length = q.shape[-2]
     logits = _score(back, q, k) / math.sqrt(q.shape[-1])  # (..., P, T): one row for each distance

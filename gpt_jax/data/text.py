@@ -1,6 +1,6 @@
 """Documents as streams of text, cut into blocks that tokenize like the whole, and divided for validation.
 
-A document may be larger than memory: it is read in parts, as often as needed.
+A document may be larger than memory. It is read in parts, and can be read again.
 """
 
 from __future__ import annotations

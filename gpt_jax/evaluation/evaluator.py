@@ -66,7 +66,7 @@ def evaluate(
     model: TextModel, task: Task, files: Files, shots: int | Literal["fit"] = 0, options: Options = Options(),
     cache: Path | None = None, progress: Progress = lambda done, total: None,
 ) -> Outcome:  # fmt: skip
-    """Scores a model on a task with `shots` examples before each item ("fit": as many as fit every item's context).
+    """Scores a model on a task with `shots` examples before each item ("fit": the most that fit every item's context).
 
     Answers are kept in the folder `cache`, if it can be written, under (model, requests, options), so that a changed
     metric is computed again and a repeated question is not asked again.

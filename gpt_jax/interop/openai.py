@@ -52,9 +52,10 @@ def load_openai_gpt1(
 
     Args:
       folder: holds `params_shapes.json` and `params_0.npy`, `params_1.npy`, ...
-      n_head: the files do not say; None means heads of width 64, as released.
-      n_special: rows of a joint matrix between the tokens, as many as `encoder_bpe_40000.json` has, and the
-        positions. They stay: `vocab_size` counts them. As released, the two embeddings are apart and none are there.
+      n_head: the number of heads, which the files do not say. None means heads of width 64, as released.
+      n_special: the number of rows that a joint matrix has between its tokens (those of `encoder_bpe_40000.json`) and
+        its positions. These rows stay, and `vocab_size` counts them. The released files keep the two embeddings apart
+        and have no such rows.
 
     Raises `InputError` on a missing, damaged or pickled file, and on shapes that are not a GPT-1's.
     """

@@ -61,7 +61,7 @@ def cross_entropy(
     """`sum of weight * -log softmax(h W^T)[target]` in nats, a float32 scalar, without holding all logits at once.
 
     `chunk` positions of every sequence at a time have logits. Where a gradient is wanted it is formed with them, in
-    the same pass: nothing is computed twice, and what is kept is as large as `h` and `W`. Products have operands in
+    the same pass: nothing is computed twice, and what is kept has the sizes of `h` and `W`. Products have operands in
     `dtype` and float32 sums. Targets with weight 0 may be anything.
     """
     nats_BT = next_token_nats(h_BTM, head_VM, targets_BT, dtype, chunk)

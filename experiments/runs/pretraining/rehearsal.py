@@ -87,7 +87,7 @@ def rehearse(
 def _measured(config: RunConfig, plan: Plan, speed: float, planned: int, losses: list[float]) -> dict[str, str]:
     flops, peak, chips = train_flops_per_token(config.model), peak_flops(), jax.device_count()
     share = "MFU unknown: the chip's peak is not in the table" if peak is None else f"MFU {speed * flops / peak:.1%}"
-    # A step of the ramp takes as long as the micro-batches that it fills, whole or in part.
+    # A step of the ramp takes the time of the micro-batches that it fills, whole or in part.
     passes = int((-(-plan.sequences // plan.micro_batch)).sum())
     hours = passes * plan.micro_batch * plan.context_length / speed / 3600
     used = [stats["peak_bytes_in_use"] for d in jax.local_devices() if (stats := d.memory_stats())]

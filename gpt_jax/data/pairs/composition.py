@@ -18,10 +18,10 @@ word, as it is a symbol to the paper's models: `JUMP` for I_JUMP, `LEFT` for I_T
 
 The numbers follow GPT-3's rule (tasks/arithmetic.py): uniform below 10^D, shorter ones included. One of two OOD
 operands has all D digits. Two numbers that are held out are so in either order. They are written
-`000098+000045=3410000`, as wide as 6 digits need: every line has `WIDTH` bytes, so that a window of a model of that
-context is a line, each digit has its place, and all places are trained on (what stands there is not). An answer is
-written from its last digit to its first, so that each digit needs only what is before it: Lee et al. 2024 (arXiv
-2307.03381), where a small model learns sums far sooner so.
+`000098+000045=3410000`, in the width that 6 digits need. Every line has `WIDTH` bytes. A window of a model of that
+context is therefore a line, each digit has its place, and the model is trained on all places (though not on all digits
+there). An answer is written from its last digit to its first, so that each digit needs only what is before it. Lee et
+al. 2024 (arXiv 2307.03381) find that a small model learns sums far sooner in this form.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def make(name: str, rng: random.Random) -> Item:
 
 
 def generated(name: str, seed: int) -> list[Item]:
-    """2,000 different items; as many as there are where the rule gives fewer."""
+    """2,000 different items, or all items where the rule gives fewer."""
     rng = random.Random(f"{name} {seed}")
     found: dict[str, Item] = {}
     for _ in range(20 * COUNT):
