@@ -1,6 +1,6 @@
 """Attention over patterns: which pairs attend (patterns.py, parts.py), and how they are computed (implementations.py).
 
-`attend` is imported on first use, so that patterns alone, which a config holds, do not start JAX.
+`attend` is imported on first use. A config holds patterns, and patterns alone do not start JAX.
 """
 
 from typing import TYPE_CHECKING, Any

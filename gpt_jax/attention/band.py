@@ -1,4 +1,4 @@
-"""Each query attends the newest keys: sliding windows."""
+"""A sliding window: each query attends the newest keys."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _shape(length: int, width: int, copies: int) -> tuple[int, int, int, int]:
 
 
 def computed(length: int, width: int, copies: int = 1) -> int:
-    """How many weights `band` forms: those of every rectangle, the disallowed ones among them too.
+    """How many weights `band` forms: all weights of every rectangle, allowed or not.
 
     `copies` of the band are computed side by side in each head (rows or columns of time).
     """

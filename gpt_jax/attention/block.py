@@ -1,8 +1,8 @@
 """A pattern's parts under one softmax, in plain jnp, at a cost that follows the number of pairs.
 
 `Prefix`, `Band` and `Distances` each have a computation in a module of its own; `Rows` and `Columns` fold time, so that
-the part inside them meets many short sequences. What each costs, in theory and measured, is in
-docs/SPARSE_ATTENTION.md.
+the part inside them meets many short sequences. docs/SPARSE_ATTENTION.md has their costs, in
+theory and as measured.
 
 Axes: B batch, T time, H heads, D head width. Inside, arrays are `(B, H, ..., T, D)`, so that the matrix products are
 over the two last axes; the axes `...` count rows or columns.
@@ -33,7 +33,7 @@ def block_attention(
     dropout_rate: float = 0.0,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Softmax attention over the pairs of `pattern`: equal to the masked one, without its T x T arrays.
+    """Softmax attention over the pairs of `pattern`. It equals masked attention, and forms no T x T arrays.
 
     Returns `(B, T, H, D)` in the dtype of `q_BTHD`; logits and softmax are float32. Attention probabilities are
     dropped with `dropout_rate` when a key is given. Any length works. Batch and heads are never merged with other
@@ -79,7 +79,7 @@ def compute(part: Part, q: jax.Array, k: jax.Array, v: jax.Array, drop: Dropout 
 
 
 def computed_pairs(part: Part, length: int, copies: int = 1) -> int:
-    """How many weights `compute` forms: the pairs of `part`, and what its rectangles hold beside them.
+    """How many weights `compute` forms: the pairs of `part`, and the other pairs of its rectangles.
 
     `copies` of the part are computed side by side in each head: the rows or columns around it.
     """

@@ -1,7 +1,7 @@
-"""What a pattern costs: pairs, floating-point operations and bytes, as closed forms of its parts.
+"""What a pattern costs, in closed forms of its parts: pairs, floating-point operations and bytes.
 
-One multiply-add is two operations. The softmax is left out, as everywhere in the field: it is a few per cent. A pattern
-without parts is computed through its mask, so it costs what all pairs cost.
+One multiply-add is two operations. The softmax is left out, as everywhere in the field, because it is a few per cent. A
+pattern without parts is computed through its mask. Such a pattern costs what all pairs cost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _counted(pattern: Pattern, length: int) -> int:
 
 
 def computed_pairs(pattern: Pattern, length: int) -> int:
-    """How many weights are formed where no kernel serves: `pairs`, and what rectangles, or the mask, hold beside."""
+    """How many weights are formed where no kernel serves: all pairs of the rectangles, or of the mask."""
     parts = pattern.parts(length)
     return length**2 if parts is None else sum(block.computed_pairs(part, length) for part in parts)
 
@@ -47,7 +47,7 @@ def attention_bytes(pattern: Pattern, length: int, heads: int, head_width: int, 
     """About the bytes that one sequence's forward pass holds: twelve arrays of q's size, and the float32 weights.
 
     The twelve are q, k, v and the output, their transposed copies, windows and partial results; the weights are
-    those that exist at once. A scale, not a bound: XLA's own figure is within about a factor of 2.
+    those that exist at once. This is a scale and not a bound: XLA's own figure is within about a factor of 2.
     """
     weights = computed_pairs(pattern, length)
     if pattern.parts(length) is not None:

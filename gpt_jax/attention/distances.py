@@ -13,7 +13,7 @@ from gpt_jax.attention.softmax import FORBIDDEN, Dropout, Partial, pad
 
 
 def distances(q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], drop: Dropout | None) -> Partial:
-    """Query i attends the keys i - d for each d in `back`, all at least 1. Queries and keys `(..., T, D)`.
+    """Query i attends the keys i - d for each d in `back`. Each d is at least 1. Queries and keys `(..., T, D)`.
 
     The result is a sum of products of shifted arrays. There is one operation for each pair, and no matrix is formed.
     """

@@ -33,11 +33,11 @@ def attend(
 ) -> jax.Array:
     """Causal attention over the pairs of `pattern`; `(B, T, H, D)` in, `(B, T, H, D)` out, in q's dtype.
 
-    "mask" spells the pattern out as a `(T, T)` mask on dense logits: the definition, at dense cost. "block" gives the
-    same numbers and gradients at a cost that follows the number of pairs; a pattern without parts has no such form, and
-    is computed through its mask. "kernel" is a fused kernel (kernels.py), and raises `InputError` where none applies to
-    these arrays on this platform. "auto" is a kernel where one applies, and else "block". Logits and softmax are
-    float32 whatever the inputs are. `dropout_rate` drops attention probabilities when a `dropout_key` is given.
+    "mask" spells the pattern out as a `(T, T)` mask on dense logits. It is the definition, at dense cost. "block" gives
+    the same numbers and gradients at a cost that follows the number of pairs; a pattern without parts has no such form,
+    and is computed through its mask. "kernel" is a fused kernel (kernels.py), and raises `InputError` where none
+    applies to these arrays on this platform. "auto" is a kernel where one applies, and else "block". Logits and softmax
+    are float32 whatever the inputs are. `dropout_rate` drops attention probabilities when a `dropout_key` is given.
     """
     if implementation not in get_args(Implementation):
         raise unknown("implementation", str(implementation), get_args(Implementation))

@@ -1,9 +1,9 @@
 """Fused attention kernels: splash attention on TPU, cuDNN on CUDA.
 
-`choose` is the one place that decides, from plain values, and says why where no kernel applies; `kernel_attention` runs
-what it chose. Both kernels skip what lies outside a causal band, whole tiles at a time. So they serve a pattern whose
-only part is a causal prefix or a band. Other patterns hold pairs that no block-sparse kernel can skip
-(docs/SPARSE_ATTENTION.md), and stay with block.py.
+`choose` alone decides, from plain values. Where no kernel applies, it says why. `kernel_attention` runs the kernel that
+`choose` named. Both kernels skip whole tiles outside a causal band. Therefore they serve a pattern whose only part is a
+causal prefix or a band. In other patterns, a block-sparse kernel finds no tile to skip (docs/SPARSE_ATTENTION.md).
+block.py computes these patterns.
 
 A kernel is opaque to the partitioner: over a mesh, `attend` calls it on each device's part of batch and heads.
 """
@@ -59,7 +59,7 @@ def choose(
 
 
 def window(pattern: Pattern, length: int) -> int | None:
-    """How many of the newest keys each query attends, if that is all of `pattern`: `length` if it is dense."""
+    """How many of the newest keys each query attends, if `pattern` has no other keys. A dense pattern has `length`."""
     match pattern.parts(length):
         case (Band(width),):
             return min(width, length)

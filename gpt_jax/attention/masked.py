@@ -1,4 +1,4 @@
-"""Attention through a mask: the definition, `softmax(q k^T / sqrt(d_head)) v` over the allowed pairs, at dense cost.
+"""Attention through a mask, at dense cost. It is the definition: `softmax(q k^T / sqrt(d_head)) v` over allowed pairs.
 
 Axes: B batch, T time (query), S time (key), H heads, D head width.
 """

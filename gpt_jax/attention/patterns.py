@@ -94,7 +94,7 @@ class Dense(Pattern):
 
 @dataclass(frozen=True)
 class Banded(Pattern):
-    """The `window` newest tokens, itself among them. GPT-3 does not publish its width; 256 is ours."""
+    """A query attends the `window` newest tokens, with its own. GPT-3 does not publish the width; 256 is ours."""
 
     window: int
 
@@ -107,7 +107,7 @@ class Banded(Pattern):
 
 @dataclass(frozen=True)
 class Strided(Pattern):
-    """Locally dense, remotely sparse: distances up to `stride`, and its multiples."""
+    """A query attends distances up to `stride`, and multiples of `stride`: locally dense, remotely sparse."""
 
     stride: int
 
@@ -124,7 +124,7 @@ class Strided(Pattern):
 
 @dataclass(frozen=True)
 class Fixed(Pattern):
-    """Its own block of `block` tokens, and the last `summary` tokens of every block."""
+    """A query attends its own block of `block` tokens, and the last `summary` tokens of every block."""
 
     block: int
     summary: int
@@ -146,7 +146,7 @@ class Fixed(Pattern):
 
 @dataclass(frozen=True)
 class LogSparse(Pattern):
-    """The `window` newest tokens, and those at distances 1, 2, 4, 8, ..."""
+    """A query attends the `window` newest tokens, and those at distances 1, 2, 4, 8 and so on."""
 
     window: int
 
@@ -165,7 +165,7 @@ class LogSparse(Pattern):
 def check_pattern(pattern: Pattern, length: int) -> None:
     """Raises `InputError` unless `pattern` is causal and its parts hold each allowed pair of `length` tokens once.
 
-    Looks at every pair. A config does so up to a short length; the test of a new pattern does it at many.
+    The check looks at every pair. A config calls it for a short length. The test of a new pattern calls it for many.
     """
     i, j = np.arange(length)[:, None], np.arange(length)[None, :]
     mask = np.broadcast_to(np.asarray(pattern.mask(length), bool), (length, length))

@@ -1,4 +1,4 @@
-"""Each query attends a prefix of the keys: causal attention, columns, own blocks and summaries alike."""
+"""Each query attends a prefix of the keys. Causal attention, columns, own blocks and summaries are such prefixes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STORED = 2**20
 def prefix(q: jax.Array, k: jax.Array, v: jax.Array, visible: np.ndarray, drop: Dropout | None) -> Partial:
     """Query i attends the first `visible[i]` keys; `visible` is `(Q,)`, never decreases and may start with zeros.
 
-    Each block of queries meets a slice of keys that ends with the last one it sees. About sqrt(Q) / 4 blocks:
-    few to compile, while what they compute in vain is about 4 / sqrt(Q) of the whole. Long ones go tile by tile.
+    Each block of queries meets a slice of keys that ends with the last key it sees. There are about sqrt(Q) / 4 blocks.
+    They are few to compile, and about 4 / sqrt(Q) of what they compute is not allowed. A long prefix goes tile by tile.
     """
     length = q.shape[-2]
     block, long = query_block(visible, math.prod(q.shape[2:-2]))
@@ -36,7 +36,7 @@ def prefix(q: jax.Array, k: jax.Array, v: jax.Array, visible: np.ndarray, drop: 
 def tiled(q: jax.Array, k: jax.Array, v: jax.Array, visible: np.ndarray, block: int, drop: Dropout | None) -> Partial:
     """`prefix`, one tile of `block` queries by `block` keys after another, over the tiles that hold any pair.
 
-    Only one tile's weights exist at a time, in the backward pass too, which computes them again from the final
+    Only one tile's weights exist at a time. The backward pass computes them again, tile by tile, from the final
     maximum (Dao et al. 2022; Rabe and Staats 2021).
     """
     length, keys = q.shape[-2], max(1, int(visible[-1]))
@@ -98,7 +98,7 @@ def query_block(visible: np.ndarray, copies: int) -> tuple[int, bool]:
 
 
 def computed(visible: np.ndarray, copies: int = 1) -> int:
-    """How many weights `prefix` forms: those of every rectangle or tile, the disallowed ones among them too."""
+    """How many weights `prefix` forms: all weights of every rectangle or tile, allowed or not."""
     length = len(visible)
     block, long = query_block(visible, copies)
     starts = np.arange(0, length, block)

@@ -1,4 +1,4 @@
-"""Softmax attention in parts, and the piece that all of them are made of: `rectangle`.
+"""Softmax attention in parts. All parts are made of one piece: `rectangle`.
 
 A `Partial` is an unnormalised softmax of queries over some of the keys. Partials over disjoint keys merge exactly,
 so the parts of a pattern (parts.py) are computed one by one, each by a module of its own:
@@ -26,7 +26,7 @@ FORBIDDEN = -1e30
 
 
 class Dropout(NamedTuple):
-    """Drops attention probabilities: each with chance `rate`, independently; the rest grow by 1 / (1 - rate)."""
+    """Drops each attention probability with chance `rate`, independently. The others grow by 1 / (1 - rate)."""
 
     rate: float
     key: jax.Array

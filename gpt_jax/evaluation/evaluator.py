@@ -37,7 +37,7 @@ class Options:
     `overflow` is what happens to an item longer than the context: an "error"; "drop" its examples, the ones farthest
     from it first; or "truncate" its text from the left. `stride` (tokens) is how many each window of a long text
     scores; None is the whole context. `limit` takes that many items at random, by `seed`. `batch_tokens` (None:
-    what suits the device) and `share` change the speed only. They also change texts that are drawn by chance.
+    what suits the device) and `share` change the speed. The only results that they change are texts drawn by chance.
     """
 
     seed: int = 0

@@ -23,10 +23,10 @@ class Hook:
 
 
 class DelayedMetrics:
-    """Reads the metrics of an update once the next one is on its way, so that the device never waits for the host.
+    """Reads the metrics of an update after the next update is dispatched, so that the device never waits for the host.
 
-    `report(number, metrics)` gets each update's, as floats. Then `TrainingDiverged` is raised where one is not finite;
-    `unit` is what its message calls an update.
+    `report(number, metrics)` gets the metrics of each update, as floats. A metric that is not finite then raises
+    `TrainingDiverged`. `unit` is the message's word for an update.
     """
 
     def __init__(self, report: Callable[[int, dict[str, float]], None], unit: str = "step"):
@@ -34,7 +34,7 @@ class DelayedMetrics:
         self._unread: tuple[int, Mapping[str, jax.Array | float]] | None = None
 
     def dispatched(self, number: int, metrics: Mapping[str, jax.Array | float]) -> None:
-        """Update `number` is on its way: those before it are read."""
+        """Update `number` is dispatched. The updates before it are read."""
         self.read()
         self._unread = number, metrics
 
@@ -63,10 +63,10 @@ def train(
 ) -> TrainState:
     """Trains from `state.step` to the plan's end, or to the first step at which `should_stop()`.
 
-    `batches` gives the tokens of each step from where `state` stands, int32 `(A, B, T + 1)`; `learning_rates[t]` is
-    step t's. A step is dispatched before
-    the metrics of the one before it are read; before any hook runs, the step's own have been. `train_step` may
-    donate its state. Raises `TrainingDiverged` when the loss or the gradient's norm is not finite.
+    `batches` gives the tokens of each step from `state.step` on, int32 `(A, B, T + 1)`. `learning_rates[t]` is the rate
+    of step t. A step is dispatched before the metrics of the step before are read. Before a hook runs, the metrics of
+    its own step have been read. `train_step` may donate its state. Raises `TrainingDiverged` when the loss or the
+    gradient's norm is not finite.
     """
     delayed = DelayedMetrics(on_metrics)
     for t in range(int(state.step), plan.steps):

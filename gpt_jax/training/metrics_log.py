@@ -1,4 +1,4 @@
-"""What a run says of itself: a line of JSON for each measurement."""
+"""The log of a run: one line of JSON for each measurement."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gpt_jax.training.trackers import Tracker
 
 
 class MetricsLog:
-    """`metrics.jsonl`: each line an object with `step` and `tokens`; clock figures are named `time/...`.
+    """`metrics.jsonl`. Each line is an object with `step` and `tokens`. Clock figures are named `time/...`.
 
-    Opening at a step drops the lines past it, so that a resumed file equals an uninterrupted one in all but the
-    clocks; what a crash or a power cut left half-written at the end is dropped too. Not-a-number and infinity are
-    written as null. Each line also goes to the trackers, which never raise (`trackers.Guarded`).
+    Opening at a step drops the lines past this step, so that a resumed file equals an uninterrupted one, except for the
+    clocks. A line that a crash or a power cut left half-written is dropped too. Not-a-number and infinity are written
+    as null. Each line also goes to the trackers, which never raise (`trackers.Guarded`).
 
     Raises:
       InputError: a damaged line that whole ones follow.

@@ -1,4 +1,4 @@
-"""What is minimised: the negative of GPT-1's L1, the log-likelihood of each token given those before it."""
+"""The loss of pre-training: the negative of GPT-1's L1, the log-likelihood of each token given the tokens before it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a 
 def token_losses(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
     """`-log P(target)` in nats, float32 `(B, T)`; 0 where the target is below 0 (padding).
 
-    The gradient, `P - 1[target]`, is written out: it is one pass over the logits, with no scatter.
+    The gradient, `P - 1[target]`, is written out. It is one pass over the logits, without a scatter.
     """
     return _losses_and_normalizers(logits_BTV, targets_BT)[0]
 

@@ -12,7 +12,7 @@ from gpt_jax.config import OptimizerConfig
 
 
 def decay_mask(params: Any) -> Any:
-    """True for the leaves that decay: all but biases and gains (GPT-1, section 4.1); embeddings do."""
+    """True for the leaves that decay. Biases and gains do not decay (GPT-1, section 4.1). Embeddings do."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("bias", "scale"), params)
 
 

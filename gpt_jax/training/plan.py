@@ -1,4 +1,4 @@
-"""From tokens to steps: what a run's sizes amount to, and the schedules that are counted in tokens."""
+"""From tokens to steps: the steps of a run, and the schedules that are counted in tokens."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def learning_rate(config: OptimizerConfig, tokens: np.ndarray | float, train_tok
 
 @dataclass(frozen=True)
 class Plan:
-    """What a RunConfig's token counts amount to.
+    """The steps that a RunConfig's token counts amount to.
 
-    Step t trains on the next `sequences[t]` sequences: all of a batch, or fewer while the batch ramps up. The compiled
+    Step t trains on the next `sequences[t]` sequences: a whole batch, or fewer while the batch ramps up. The compiled
     step has one shape, `accumulation` micro-batches of `micro_batch` sequences; the places that a step does not fill
     are padding.
     """

@@ -1,4 +1,4 @@
-"""What training carries from step to step: arrays, and nothing else."""
+"""What training carries from step to step: arrays alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainState:
 
 
 def purpose_key(seed: int | jax.Array, purpose: int) -> jax.Array:
-    """The key of one purpose: no random stream is stored, so any step can be replayed."""
+    """The key of one purpose. No random stream is stored, so any step can be replayed."""
     return jax.random.fold_in(jax.random.key(seed, impl=PRNG), purpose)
 
 
