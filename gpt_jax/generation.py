@@ -36,11 +36,11 @@ def generate(
 ) -> list[list[int]]:
     """Continuations of `prompts`, a list of token lists.
 
-    Each new token is drawn from softmax(logits / temperature), cut to the `top_k` likeliest and then to the nucleus,
-    the fewest likeliest that hold `top_p` of the probability (Holtzman et al. 2019); of equally likely tokens, those
-    of lower ids are kept. A temperature below 1e-5 is greedy, the lowest id where several are likeliest; so are
-    top_k = 1 and a top_p near 0. A row draws the same tokens whatever stands beside it at the same row number.
-    Generation ends after `max_new_tokens`, or before `stop_token`.
+    Each new token is drawn from softmax(logits / temperature). The softmax is cut to the `top_k` likeliest tokens, and
+    then to the nucleus: the fewest likeliest tokens that hold `top_p` of the probability (Holtzman et al. 2019). Of
+    equally likely tokens, those of lower ids are kept. A temperature below 1e-5 is greedy, and takes the lowest id
+    where several are likeliest. top_k = 1 and a top_p near 0 are greedy too. A row draws the same tokens whatever
+    stands beside it at the same row number. Generation ends after `max_new_tokens`, or before `stop_token`.
 
     Args:
       prompts: rows of token ids whose lengths may differ: lists, or NumPy or JAX arrays of any integer dtype. A
@@ -168,7 +168,7 @@ def _generate(
 
 
 def cut_tail(logits_BV: jax.Array, top_k: int | None, top_p: jax.Array | float | None) -> jax.Array:
-    """Logits with the tail at -inf: all but the `top_k` largest, then all but the nucleus of `top_p`.
+    """Logits with the tail at -inf. Only the `top_k` largest stay, and of them only the nucleus of `top_p`.
 
     The nucleus is the smallest set of the likeliest tokens whose probability reaches `top_p`; it is never empty. Where
     logits at a cut are equal, lower ids are kept: exactly `top_k` tokens remain.

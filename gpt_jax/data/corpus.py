@@ -38,7 +38,7 @@ class Corpus:
 
     @property
     def validation_windows(self) -> int:
-        """The last one may be short."""
+        """The windows of the validation split. The last one may be short."""
         return self.manifest["validation"]["windows"]
 
     @property
@@ -48,7 +48,7 @@ class Corpus:
 
     @property
     def validation_tokens(self) -> int:
-        """Tokens predicted in one pass over the validation split, `<|endoftext|>` between documents among them."""
+        """Tokens predicted in one pass over the validation split, with each `<|endoftext|>` between documents."""
         return self.manifest["validation"]["tokens"]
 
     @property
@@ -69,12 +69,12 @@ class Corpus:
 
     @property
     def copies(self) -> int:
-        """Documents whose text stands in an earlier one; they are kept, on the earlier one's side of the split."""
+        """Documents whose text stands in an earlier document. They stay, on the earlier one's side of the split."""
         return self.manifest.get("copies", 0)
 
     @property
     def by_name(self) -> dict[str, Corpus]:
-        """A mixture's sources; none here."""
+        """The sources of a mixture. A single corpus has none."""
         return {}
 
     def epochs(self, tokens: int) -> dict[str, float]:
@@ -103,9 +103,9 @@ class Corpus:
 def open_corpus(folder: Path) -> Corpus:
     """Opens a prepared folder, checking its files' checksums.
 
-    A file of 16 MiB or more whose size and time are as they were is not hashed again: that would read a large corpus
-    at every start. A bit that flips in it is seen when its records are read (ArrayRecord hashes them in chunks), and
-    `pipeline.Windows` then names the file; `verify_corpus` finds it at once.
+    A file of 16 MiB or more is not hashed again if its size and time have not changed. Otherwise every start would read
+    a large corpus. A flipped bit in such a file is seen when its records are read, because ArrayRecord hashes them in
+    chunks. `pipeline.Windows` then names the file. `verify_corpus` finds the bit at once.
 
     Raises:
       InputError: a missing or damaged file, by name, with what to do about it.

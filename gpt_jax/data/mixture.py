@@ -1,18 +1,18 @@
 """GPT-3's data protocol: several sources by weight (Table 2.2), as one corpus.
 
-`0.6*local:web, 0.22*local:webtext, 0.18*shakespeare`: weights are shares of the tokens that are trained on, whatever
-the sources' sizes. They need not sum to 1 (the paper's sum to 1.01): their ratios count. Within a source, windows are
-drawn without replacement until its epoch ends, and then in a new order; so in one run a small source of a large weight
-is read 3.4 times, and a large source less than half (`Mixture.epochs`).
+An example is `0.6*local:web, 0.22*local:webtext, 0.18*shakespeare`. Weights are shares of the tokens that are trained
+on, whatever the sources' sizes. The weights need not sum to 1 (the paper's sum to 1.01), because only their ratios
+count. Within a source, windows are drawn without replacement until the source's epoch ends, and then in a new order. In
+one run, a small source of a large weight may be read 3.4 times, and a large source less than half (`Mixture.epochs`).
 
-Which source the n-th window is of is arithmetic, not chance: of the first n windows, source 0 gives its share, rounded
-to a whole number; the rest is divided so among the other sources. At any n, the count of each of k sources is within
-k / 2 of its share.
+Arithmetic, and not chance, decides which source gives the n-th window. Of the first n windows, source 0 gives its
+share, rounded to a whole number. The rest is divided in the same way among the other sources. At any n, the count of
+each of k sources is within k / 2 of its share.
 
-All sources share one tokenizer. Where it is trained here, it reads the sources in the proportions of the weights, a
-source too small for its share more than once (`in_proportion`). Each source is divided into training and validation
-text by itself: what two sources have in common is not looked for. The mixed validation split is the largest that has
-the proportions of the weights.
+All sources share one tokenizer. A tokenizer that is trained here reads the sources in the proportions of the weights,
+and reads a source that is too small for its share more than once (`in_proportion`). Each source is divided into
+training and validation text by itself. Text that two sources have in common is not looked for. The mixed validation
+split is the largest one that has the proportions of the weights.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _weight(text: str) -> Fraction | None:
 
 
 def counts(n: int, weights: Sequence[int]) -> list[int]:
-    """How many of the first `n` windows each source gives: they sum to `n`, and none ever falls as `n` grows."""
+    """How many of the first `n` windows each source gives. The counts sum to `n`, and no count falls as `n` grows."""
     found, remaining = [], sum(weights)
     for weight in weights:
         others = (2 * n * (remaining - weight) + remaining) // (2 * remaining)  # to the nearest whole number
@@ -83,7 +83,7 @@ def draw(n: int, weights: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Mixture(Corpus):
-    """Prepared corpora of one tokenizer and context length as one; made by `mixed`.
+    """Prepared corpora of one tokenizer and context length, read as one. `mixed` makes it.
 
     Counts of the training split are sums over the sources, once each.
     """
@@ -102,7 +102,7 @@ class Mixture(Corpus):
 
 
 def mixed(parts: Sequence[Corpus], weights: Sequence[int], names: Sequence[str]) -> Mixture:
-    """The corpora as one. Its digest names all their windows, the weights and the order of the sources."""
+    """The corpora as one mixture. Its digest names all their windows, the weights and the order of the sources."""
     first = parts[0]
     windows = _validation_windows(parts, weights)
     # A source's last window may be short. Bytes are counted at each source's own bytes per token.

@@ -1,8 +1,8 @@
 """Windows to batches: sequence s is a pure function of (corpus, seed, s), at any number of processes.
 
-Grain gives the order: a permutation of all windows per epoch, another one each epoch, computed index by index,
-so that nothing is stored and any batch can be had at once. A batch may span two epochs. Of a mixture, each source has
-its own permutations, and whose turn it is is arithmetic (mixture.py); a single corpus is a mixture of one.
+Grain gives the order: each epoch has its own permutation of all windows. The permutation is computed index by index.
+Therefore nothing is stored, and any batch can be read at once. A batch may span two epochs. In a mixture, each source
+has its own permutations, and arithmetic decides whose turn it is (mixture.py). A single corpus is a mixture of one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Windows:
 
 
 class Mixed:
-    """Random access to the windows of one split of a corpus or a mixture: number n, in the order of the weights."""
+    """Random access to the windows of one split of a corpus or a mixture, numbered in the order of the weights."""
 
     def __init__(self, corpus: Corpus, split: str):
         parts, self.weights = (corpus.parts, corpus.weights) if isinstance(corpus, Mixture) else ((corpus,), (1,))
@@ -152,8 +152,8 @@ def validation_batches(
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The validation split in order, once: int32 `(batch_size / process_count, context_length + 1)`.
 
-    The end of a source's last window, and rows past the last, hold -1. Of a mixture, the windows come in the
-    proportions of the weights from the first on. Every process gets the same number of batches.
+    The end of a source's last window holds -1, and so do rows past the last window. The windows of a mixture come in
+    the proportions of the weights, from the first window on. Every process gets the same number of batches.
 
     Args:
       max_tokens: stops after the window in which this many tokens are predicted.

@@ -1,4 +1,4 @@
-"""Documents to token windows on disk, once: a `Corpus` is opened from the cache or prepared there.
+"""Turns documents into token windows on disk, once. A `Corpus` is opened from the cache, or prepared there.
 
 The cache (gpt_jax/disk.py) holds
 ```
@@ -51,7 +51,7 @@ def prepare(
     progress: stream.Progress | None = None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> Corpus:
-    """Opens the corpus that `data` describes, after preparing it where the cache does not hold it yet.
+    """Opens the corpus that `data` describes. A corpus that the cache does not hold yet is prepared first.
 
     Args:
       vocab_size: the model's; "sentencepiece" is trained to it, other tokenizers must not exceed it.

@@ -1,4 +1,4 @@
-"""Weights in Transformers' layout, in and out, and as OpenAI released them, in."""
+"""Reads and writes weights in Transformers' layout, and reads weights as OpenAI released them."""
 
 from gpt_jax.interop.folder import cut_vocabulary, is_padded, load_pretrained, save_pretrained
 from gpt_jax.interop.layout import from_named_tensors, to_named_tensors

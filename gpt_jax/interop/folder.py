@@ -1,4 +1,4 @@
-"""A weights folder: `config.json` beside `model.safetensors`, whole or in shards; or OpenAI's own files."""
+"""A weights folder: `config.json` beside `model.safetensors` (whole or in shards), or OpenAI's own files."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()):
 def model_config(values: Mapping[str, Any]) -> ModelConfig:
     """The `ModelConfig` of Transformers' `config.json`. Raises `InputError` on what this decoder does not compute.
 
-    Sizes must be there; what else is absent has Transformers' default.
+    Sizes must be there. Any other absent key has Transformers' default.
     """
     model_type = values.get("model_type")
     if model_type not in MODEL_TYPES:

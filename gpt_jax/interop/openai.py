@@ -2,9 +2,9 @@
 
 Both keep kernels as (1, inputs, outputs), q, k and v side by side, each with its heads in order.
 
-GPT-1 (openai/finetune-transformer-lm, train.py): `params_0.npy` .. `params_9.npy` are one long float32 vector in
-pieces, `params_shapes.json` says where it is cut. Its first tensor holds the positions, the second the tokens; the
-released loader joins them into one matrix `we` of n_vocab + n_special + n_ctx rows: tokens, special tokens,
+GPT-1 (openai/finetune-transformer-lm, train.py): `params_0.npy` .. `params_9.npy` are the pieces of one long float32
+vector. `params_shapes.json` says where the vector is cut. Its first tensor holds the positions, the second the tokens;
+the released loader joins them into one matrix `we` of n_vocab + n_special + n_ctx rows: tokens, special tokens,
 positions. Folders with `we` as their first and only embedding are read too.
 
 GPT-2 (openai/gpt-2, model.py): `hparams.json` beside `model.safetensors` with the names of the TensorFlow variables,

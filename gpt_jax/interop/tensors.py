@@ -1,4 +1,4 @@
-"""Tensors by name, to a safetensors file, and from one or from the shards of an index."""
+"""Writes tensors by name to a safetensors file, and reads them from one file or from the shards of an index."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class LayerCache:
 
 
 def read_positions(pattern: Pattern, i_B: jax.Array, length: int) -> jax.Array | None:
-    """The positions that a token at `i` reads, each once: int32 `(B, P)`, negative where there is none.
+    """The positions that a token at `i` reads, each once: int32 `(B, P)`, negative where a position is missing.
 
     None means every position: the pattern has no parts.
     """

@@ -25,7 +25,7 @@ LayerCaches = tuple[LayerCache | None, ...]
 
 
 def layer_norm(config: ModelConfig, name: str) -> nn.LayerNorm:
-    """Gain 1, bias 0; the statistics are float32 and two-pass, as in the released codes."""
+    """Layer norm with gain 1 and bias 0 at the start. Its statistics are float32 and two-pass, as released."""
     dtype, held = jnp.dtype(config.compute_dtype), jnp.dtype(config.param_dtype)
     return nn.LayerNorm(config.layer_norm_epsilon, dtype=dtype, param_dtype=held, use_fast_variance=False, name=name)
 
@@ -70,7 +70,7 @@ class Block(nn.Module):
 
 
 class Period(nn.Module):
-    """The blocks after which the attention patterns repeat: the body of the scan over layers."""
+    """The blocks of one period of the attention patterns. A period is the body of the scan over layers."""
 
     config: ModelConfig
 

@@ -31,7 +31,7 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
 
 
 def matmul_dtype(config: ModelConfig) -> jnp.dtype:
-    """What the operands of matrix products are rounded to."""
+    """The dtype that the operands of matrix products are rounded to."""
     return jnp.dtype(config.compute_dtype if config.matmul_dtype == "compute" else config.matmul_dtype)
 
 
@@ -60,5 +60,5 @@ class Linear(nn.Module):
 
 
 def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
-    """`h W_e^T`, float32 `(B, T, V)`: the model's last activations against its output matrix."""
+    """`h W_e^T`, float32 `(B, T, V)`: the product of the model's last activations and its output matrix."""
     return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(config))

@@ -66,7 +66,7 @@ class SelfAttention(nn.Module):
 
 
 def kernel_of(model: ModelConfig, pattern: Pattern, platform: str, dropout: float) -> str | None:
-    """The fused kernel that computes `pattern` over a context of `model` there; None where none applies.
+    """The fused kernel that computes `pattern` over a context of `model` on that platform, or None where none applies.
 
     Raises `InputError` where none applies and the config demands one.
     """
@@ -80,7 +80,7 @@ def kernel_of(model: ModelConfig, pattern: Pattern, platform: str, dropout: floa
 
 
 def attention_computed_by(model: ModelConfig, platform: str) -> str:
-    """What computes each pattern of `model` in training there: "Dense() by splash, Banded(window=256) by splash".
+    """What computes each pattern of `model` in training: "Dense() by splash, Banded(window=256) by splash".
 
     Raises `InputError` where the config demands a kernel and none applies.
     """

@@ -1,4 +1,4 @@
-"""Compiled ahead of time: what a run would need of chips that are not here. No device, no data, no weights."""
+"""Compiles ahead of time, to say what a run would need of chips that are not here. No device is needed."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Report:
 
     @property
     def step_seconds(self) -> float:
-        """The roofline: the slowest of the three, were the others hidden behind it."""
+        """The roofline: the slowest of compute, memory and network, if the others hide behind it."""
         return max(self.compute_seconds, self.memory_seconds, self.network_seconds)
 
     @property
     def utilisation(self) -> float:
-        """MFU at `step_seconds`."""
+        """The MFU of a step that takes `step_seconds`."""
         model_flops = self.flops_per_token * self.batch_tokens / self.devices
         return model_flops / (self.step_seconds * TPUS[self.topology.partition(":")[0]].flops)
 
@@ -112,7 +112,7 @@ def compile_ahead(
 
 
 def parse_mesh(text: str) -> MeshConfig:
-    """Reads "data=1,fsdp=16,tensor=1"; what is not named is 1, and data what is left. Raises `InputError`."""
+    """Reads "data=1,fsdp=16,tensor=1". An axis without a name is 1, and data what is left. Raises `InputError`."""
     sizes: dict[str, int] = {}
     for part in filter(None, text.split(",")):
         name, _, size = part.partition("=")

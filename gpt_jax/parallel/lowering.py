@@ -1,4 +1,4 @@
-"""The training step, laid out over a mesh: lowered from shapes alone, for the devices here or for others."""
+"""The training step, laid out over a mesh. It is lowered from shapes alone, for the devices here or for others."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gpt_jax.training.step import make_train_step
 def lower_step(config: RunConfig, mesh: Mesh, accumulation: int, micro_batch: int) -> jax.stages.Lowered:
     """`make_train_step(config)` for tokens `(accumulation, micro_batch, context + 1)`, donating its state.
 
-    State and batch are split as parallel/sharding.py says; rate, seed and metrics are whole everywhere. Nothing is
-    allocated. The mesh's devices need not be here: a TPU topology's do.
+    State and batch are split by the tables of gpt_jax/sharding.py. Rate, seed and metrics are whole everywhere. Nothing
+    is allocated. The mesh's devices need not be here: those of a TPU topology are enough.
     """
     state = jax.eval_shape(partial(init_state, config))
     shardings, whole = state_shardings(state, mesh), NamedSharding(mesh, PartitionSpec())

@@ -56,7 +56,7 @@ def tpu_grid(shape: tuple[int, int, int], devices: Sequence[Any]) -> np.ndarray:
 
 
 def batch_sharding(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:
-    """Of int32 tokens `(B, T + 1)` or `(A, B, T + 1)`."""
+    """The sharding of int32 tokens `(B, T + 1)` or `(A, B, T + 1)`."""
     return NamedSharding(mesh, partition(("batch", None), shape, mesh))
 
 

@@ -1,4 +1,4 @@
-"""The bytes that a training step moves between devices, from the mesh and the model: docs/SCALING.md, in code."""
+"""The bytes that a training step moves between devices, from the mesh and the model. It is docs/SCALING.md in code."""
 
 from __future__ import annotations
 

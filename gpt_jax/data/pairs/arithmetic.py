@@ -1,4 +1,4 @@
-"""Questions in arithmetic by GPT-3's rule (section 3.9.1): operands uniform below 10^D, shorter ones included."""
+"""Questions in arithmetic by GPT-3's rule (section 3.9.1): operands are uniform below 10^D, and may be shorter."""
 
 from __future__ import annotations
 

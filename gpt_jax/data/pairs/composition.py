@@ -67,12 +67,12 @@ class CompositionPair:
 
 
 def pair_names() -> tuple[str, ...]:
-    """Every pair."""
+    """The names of all pairs."""
     return tuple(pair.name for pair in PAIRS)
 
 
 def get_pair(name: str) -> CompositionPair:
-    """The pair of that name. Raises `InputError`."""
+    """The pair of the given name. Raises `InputError`."""
     found = next((pair for pair in PAIRS if pair.name == name), None)
     if found is None:
         raise unknown("pair", name, pair_names())
@@ -80,7 +80,7 @@ def get_pair(name: str) -> CompositionPair:
 
 
 def held_out(text: str) -> bool:
-    """Whether the fixed hash of a text keeps it from being trained on: one in `ONE_IN`."""
+    """Whether the fixed hash of a text keeps it out of the training text: one text in `ONE_IN`."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") % ONE_IN == 0
 
 
@@ -104,7 +104,7 @@ def _scan_items(files: Files, name: str) -> list[Item]:
 
 
 def sums(files: Files) -> dict[str, list[Item]]:
-    """Always the same sums; no file is read."""
+    """A split of the sums. They are always the same, and no file is read."""
     own = [draw for digits in ("two", "three") for draw in _draws(digits, DRAWS)]
     random.Random(0).shuffle(own)
     found = {TRAIN: [], IID: []}

@@ -1,7 +1,7 @@
 """Pairs of distributions with one label space: train on one, test on it (IID) and on others (OOD).
 
-As Hendrycks et al. (2020) do (section 2). A pair is a labelled task (data/tasks.py) with more test splits: "test" is
-the same distribution's, "ood_NAME" another's. Every pair is read from its public files below one folder.
+This follows Hendrycks et al. (2020, section 2). A pair is a labelled task (data/tasks/) with more test splits. "test"
+is of the same distribution, and "ood_NAME" of another one. Every pair is read from its public files below one folder.
 
 | pair | trained on | tested on |
 |---|---|---|
@@ -10,8 +10,8 @@ the same distribution's, "ood_NAME" another's. Every pair is read from its publi
 | `stsb_images`, `stsb_msrvid` | captions of one source | captions of the other |
 | `stsb_headlines`, `stsb_msrpar` | news sentences of one source | of the other |
 
-Left out of `sst2_domains`, as they are not another distribution: VADER's film snippets and `sentence_polarity`, which
-hold SST's own sentences.
+VADER's film snippets and `sentence_polarity` hold SST's own sentences. They are no other distribution, and are left out
+of `sst2_domains`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ShiftedPair:
 
 
 def pair_names() -> tuple[str, ...]:
-    """Every pair."""
+    """The names of all pairs."""
     return tuple(pair.name for pair in PAIRS)
 
 
@@ -67,7 +67,7 @@ def sentiment(files: Files) -> Splits:
 
 
 def balanced(examples: list[Example], each: int = EACH) -> list[Example]:
-    """As many of either class, `each` at most, drawn without a seed of the run's: the same for everybody."""
+    """An equal number of both classes, at most `each`. The draw does not depend on the run's seed."""
     classes = [[e for e in examples if e.label == label] for label in (0, 1)]
     count = min(each, *map(len, classes))
     rng = np.random.default_rng(0)
