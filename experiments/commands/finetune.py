@@ -27,13 +27,14 @@ def finetune(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from experiments.runs import runner
+    from experiments.runs.screen import outlasting
     from experiments.runs.signals import CommandStopped, stop_on_signal
     from experiments.verdicts.printout import print_over_seeds
 
     data_dir = existing(arguments.data_dir, "--data-dir")
     configs = configurations(arguments)
     writable(arguments.out)
-    console = Console()
+    console = outlasting(Console())
     results = {}
     with stop_on_signal() as should_stop:
         for seed, config in configs.items():

@@ -29,16 +29,21 @@ def joined_console(hosts: str | None) -> Console:
     """The terminal of a run, after joining the other processes that `--hosts` names; one process prints."""
     hush_writers()
     initialize(hosts, leave)
-    return Console(quiet=not is_writer())
+    return outlasting(Console(quiet=not is_writer()))
+
+
+def outlasting(console: Console) -> Console:
+    """`console`, which goes on in silence when its reader goes away; rich would end the process."""
+    if not isinstance(console.file, Outlasting):
+        console.file = Outlasting(console.file)  # type: ignore[assignment]
+    return console
 
 
 class Screen:
     """A terminal, or none."""
 
     def __init__(self, console: Console | None):
-        self.console = Console(quiet=True) if console is None else console
-        if not isinstance(self.console.file, Outlasting):
-            self.console.file = Outlasting(self.console.file)  # type: ignore[assignment]
+        self.console = outlasting(Console(quiet=True) if console is None else console)
         self._progress: Progress | None = None
         self._task = TaskID(0)
 

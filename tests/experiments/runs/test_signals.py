@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from experiments.runs.screen import Screen
+from experiments.runs.screen import Screen, outlasting
 from experiments.runs.signals import Outlasting, stop_on_signal
 
 
@@ -50,8 +50,10 @@ def test_a_signal_that_was_ignored_stays_ignored(number):
 def test_what_is_written_to_a_pipe_that_closed_is_dropped():
     reader, writer = os.pipe()
     with open(writer, "w", encoding="utf-8") as stream:
-        screen = Screen(Console(file=stream))
+        console = outlasting(Console(file=stream))
         os.close(reader)
+        console.rule("before the run begins")
+        screen = Screen(console)
         for _ in range(3):
             screen.say("nobody reads this")
         with screen.training(10, 0):
