@@ -92,10 +92,14 @@ def in_one_line(act: Callable[[], int]) -> int:
     return WRONG_USE
 
 
+def typed(*words: str | Path) -> str:
+    """A command as a user types it in a shell: `words` come after `python -m experiments`."""
+    return shlex.join([*START.split(), *map(str, words)])
+
+
 def resume_command(folder: Path, data_dir: Path | None) -> str:
     """What a user types to go on with the run in `folder`."""
-    words = [*START.split(), "resume", str(folder)]
-    return shlex.join(words + (["--data-dir", str(data_dir)] if data_dir is not None else []))
+    return typed("resume", folder, *(("--data-dir", data_dir) if data_dir is not None else ()))
 
 
 def _parse_and_act(command: Command, words: list[str], program: str) -> int:

@@ -70,7 +70,7 @@ class Kind(Protocol):
         """Trains, writes the kind's own files and returns the metrics. Raises `Interrupted`, `TrainingDiverged`."""
         ...
 
-    def summary(self, run: Run, metrics: Metrics) -> dict[str, str]:
+    def summary(self, run: Run, materials: Any, metrics: Metrics) -> dict[str, str]:
         """What a finished run came to, for people."""
         ...
 

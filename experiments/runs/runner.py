@@ -94,7 +94,7 @@ def run(
         if is_writer():
             pictures.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
             write_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
-        wanted.screen.table("result", kind.summary(wanted, metrics))
+        wanted.screen.table("result", kind.summary(wanted, materials, metrics))
         return result
 
 

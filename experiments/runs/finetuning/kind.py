@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.command import typed
 from experiments.runs.finetuning.materials import Materials, gather, read_task
 from experiments.runs.finetuning.predictions import PREDICTIONS
 from experiments.runs.finetuning.saved import WEIGHTS, restore
@@ -48,7 +49,7 @@ class Finetuning:
     def train(self, run: Run, materials: Materials) -> Metrics:
         return finetune(run.config, materials, run.folder, run.screen, run.should_stop, run.divergence_is_outcome)
 
-    def summary(self, run: Run, metrics: Metrics) -> dict[str, str]:
+    def summary(self, run: Run, materials: Materials, metrics: Metrics) -> dict[str, str]:
         if metrics["diverged"]:
             return {"outcome": f"diverged at update {metrics['diverged_at_step']:,}", "folder": str(run.folder)}
         splits = ("train/", "validation/", "test/", "ood", "gap/", "majority/", "bag_of_words/")
@@ -56,7 +57,7 @@ class Finetuning:
         return {
             **shown,
             "predictions": str(run.folder / PREDICTIONS),
-            "classify": f"python -m experiments classify {run.folder} --text TEXT",
+            "classify": typed("classify", run.folder, *suggested_texts(materials)),
         }
 
     def wrong_lines(self, config: RunConfig, path: Path, lines: list[dict[str, Any]]) -> list[str]:
@@ -69,6 +70,15 @@ class Finetuning:
             return []
         finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restore(folder).trained))
         return [] if finite else [f"{folder / WEIGHTS}: its parameters are not all finite"]
+
+
+def suggested_texts(materials: Materials) -> list[str]:
+    """`classify`'s arguments for the shortest example that the classifier was not trained on."""
+    splits = materials.splits
+    found = splits.get("test") or splits.get("validation") or splits["train"]
+    texts = min((example.texts for example in found), key=lambda texts: sum(map(len, texts)))
+    options = ["--text", "--text-b", *["--answer"] * len(texts)]
+    return [word for option, text in zip(options, texts, strict=False) for word in (option, text)]
 
 
 KIND = Finetuning()

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.command import typed
 from experiments.experiment import FinishedRun
 from experiments.runs.kinds import Interrupted, Metrics, Run
 from experiments.runs.preflight import check_room
@@ -15,6 +16,7 @@ from experiments.runs.pretraining.samples import read_samples
 from experiments.runs.pretraining.session import Session, stopped
 from gpt_jax.config import RunConfig
 from gpt_jax.data.mixture import parse_sources
+from gpt_jax.data.pipeline import validation_batches
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.data.sources import open_source
 from gpt_jax.data.text import require_unicode
@@ -27,6 +29,7 @@ from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
 from gpt_jax.training.trackers import check_installed
 
+PROMPT_TOKENS, PROMPT_WORDS, PROMPT_CHARACTERS = 48, 3, 40
 BITS = "validation/bits_per_byte"
 
 
@@ -84,7 +87,7 @@ class Pretraining:
                 metrics |= run.evaluate(FinishedRun(run.identity, run.config, session.params, materials, run.data_dir))
         return metrics
 
-    def summary(self, run: Run, metrics: Metrics) -> dict[str, str]:
+    def summary(self, run: Run, materials: Corpus, metrics: Metrics) -> dict[str, str]:
         folder = run.folder
         if metrics["diverged"]:
             return {"outcome": f"diverged at step {metrics['diverged_at_step']:,}", "folder": str(folder)}
@@ -95,8 +98,9 @@ class Pretraining:
             "speed": f"{speed:,.0f} tokens/s; {metrics['time/seconds']:.0f} s in all" if speed else "unknown",
             "last sample": samples[-1].text.strip() if samples else "",
             "pictures": str(folder / "loss.png"),
-            "more text": f"python -m experiments sample {folder} --prompt 'ROMEO:'",
-            "report": f"python -m experiments report {folder.parents[1]}",
+            "more text": typed("sample", folder, "--prompt", suggested_prompt(run.config, materials)),
+            "export": typed("export", folder, folder / "exported"),
+            "report": typed("report", folder.parents[1]),
             "again": f"{run.resume_command} (says that it is finished)" if run.resume_command else "",
         }
 
@@ -138,6 +142,18 @@ def check_prompt(config: RunConfig, tokenizer: Tokenizer) -> None:
             f"training.sample_prompt: its {count} tokens leave no room for a sample: fewer than "
             f"model.context_length = {context} are allowed"
         )
+
+
+def suggested_prompt(config: RunConfig, corpus: Corpus) -> str:
+    """What a model of this text may go on with: the run's own prompt, or else the validation text's first words."""
+    prompt = " ".join(config.training.sample_prompt.split())
+    if prompt:
+        return prompt
+    batch = next(validation_batches(corpus, batch_size=1, max_tokens=1), np.empty((0, 0), np.int32))
+    tokens = [token for token in batch.ravel()[:PROMPT_TOKENS].tolist() if token >= 0]
+    words = corpus.tokenizer.decode(tokens).replace("<|endoftext|>", " ").split()
+    whole = words[:-1] or words  # the last may be cut short
+    return " ".join(whole[:PROMPT_WORDS])[:PROMPT_CHARACTERS].replace("\ufffd", "") or "The"
 
 
 KIND = Pretraining()

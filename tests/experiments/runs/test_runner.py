@@ -4,14 +4,19 @@ import dataclasses
 import json
 import os
 import random
+import shlex
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.cli import main
 from experiments.experiment import FinishedRun
 from experiments.runs import runner
+from experiments.runs.kinds import Run
+from experiments.runs.pretraining.kind import KIND, suggested_prompt
+from experiments.runs.screen import Screen
 from experiments.runs.weights import load_model, restore, write_text
 from gpt_jax.config import digest, override
 from gpt_jax.data.pipeline import validation_batches
@@ -232,3 +237,18 @@ def test_the_sources_of_a_mixture_are_validated_one_by_one_at_the_end(text, tmp_
         assert evaluated[-1][f"validation/{name}/loss"] == pytest.approx(loss, rel=1e-5)
         bits = evaluated[-1][f"validation/{name}/bits_per_byte"]
         assert bits == pytest.approx(loss / np.log(2) * corpus.validation_tokens / corpus.validation_bytes, rel=1e-5)
+
+
+def test_what_is_suggested_at_the_end_is_from_the_validation_text_and_runs(finished, text, capsys):
+    folder, result = finished
+    corpus = KIND.gather(Run(TINY, folder, IDENTITY, text, Screen(None), False, None, "", lambda: False))
+    prompt = suggested_prompt(TINY, corpus)
+    assert len(prompt.split()) == 3 and set(prompt.split()) <= {"to", "be", "or", "not", "that", "is"}
+    asked = override(TINY, {"training.sample_prompt": "it's so\n"})
+    assert suggested_prompt(asked, corpus) == "it's so"
+    wanted = Run(asked, folder, IDENTITY, text, Screen(None), False, None, "", lambda: False)
+    more, export = (KIND.summary(wanted, corpus, result["metrics"])[key] for key in ("more text", "export"))
+    assert shlex.split(more)[-2:] == ["--prompt", "it's so"]
+    assert main([*shlex.split(more)[3:], "--tokens", "4"]) == 0
+    assert capsys.readouterr().out.startswith("it's so")
+    assert shlex.split(export)[3:5] == ["export", str(folder)]
