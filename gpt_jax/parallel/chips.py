@@ -49,7 +49,6 @@ GPU_FLOPS = {
     ),
     "NVIDIA H100 80GB HBM3": 989e12,
     "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H100 NVL": 835e12,
     "NVIDIA H200": 989e12,
 }
 PEAK_FLOPS = {**GPU_FLOPS, **{kind: chip.flops for chip in TPUS.values() for kind in chip.kinds}}

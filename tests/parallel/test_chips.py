@@ -19,7 +19,7 @@ def devices(monkeypatch, kind, count=4):
     [
         ("TPU v4", 275), ("TPU v5 lite", 197), ("TPU v5", 459), ("TPU v6 lite", 918),
         ("NVIDIA A100-SXM4-80GB", 312), ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756),
-        ("NVIDIA H100 NVL", 835), ("NVIDIA H200", 989),
+        ("NVIDIA H200", 989),
     ],
 )  # fmt: skip
 def test_published_peaks_are_summed_over_devices(monkeypatch, kind, tera):

@@ -17,6 +17,7 @@ from experiments.runs.kinds import Metrics, Run
 from experiments.runs.preflight import check_room
 from experiments.runs.results import read_result
 from gpt_jax.config import RunConfig
+from gpt_jax.errors import InputError
 from gpt_jax.model.costs import parameter_count
 from gpt_jax.training.trackers import check_installed
 
@@ -35,6 +36,8 @@ class Finetuning:
         return read_task(str(config.finetuning.task), data_dir)[2]
 
     def check(self, run: Run) -> None:
+        if jax.process_count() > 1:
+            raise InputError("--hosts: a fine-tuning is not allowed on several processes: it runs on one")
         check_installed(run.config.training)
         size = 2 if run.config.model.param_dtype == "bfloat16" else 4  # bytes
         check_room(run.folder, size * parameter_count(run.config.model), "the classifier's weights")
