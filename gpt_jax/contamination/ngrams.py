@@ -86,9 +86,9 @@ def run_hashes(hashes_T: np.ndarray, longest: int) -> Iterator[tuple[int, np.nda
 
 
 class NgramIndex:
-    """A set of n-grams of any lengths, looked for in corpora. Exact: a hash only says where to compare the words.
+    """A set of n-grams of any lengths, looked for in corpora. It is exact: a hash only says where to compare words.
 
-    Memory follows the set, about 300 bytes an n-gram; of the corpus, one batch of words is held.
+    Memory follows the set, with about 300 bytes an n-gram. Of the corpus, memory holds one batch of words.
     """
 
     def __init__(self, wanted: Collection[str]):
@@ -104,7 +104,7 @@ class NgramIndex:
         self._tables = {n: _Table(homes) for n, homes in self._homes.items()}
 
     def find(self, documents: Documents, words: Words) -> set[str]:
-        """Those of the set that stand in `documents`."""
+        """The n-grams of the set that stand in `documents`."""
         longest = max(self._tables, default=0)
         found: set[str] = set()
         if longest == 0:

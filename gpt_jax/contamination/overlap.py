@@ -3,10 +3,10 @@
 GPT-2 (section 4): the share of a test set's 8-grams that a Bloom filter of the training set's 8-grams holds. A word is
 a run of letters and digits in lower case; the filter's false-positive rate is at most 1e-8.
 
-GPT-3 (appendix C): a test example is dirty when any of its N-grams stands in the training set, clean otherwise; N is
+GPT-3 (appendix C): a test example is dirty if any of its N-grams stands in the training set, and clean otherwise. N is
 the 5th percentile of the examples' lengths in words, at least 8 and at most 13 (2 to 7 for synthetic tasks, which
-`n` sets); an example shorter than N counts as one run (section 4). A word is what white space delimits, in lower case,
-without punctuation. Exact: no filter decides.
+`n` sets). An example shorter than N counts as one run (section 4). A word is what white space delimits, in lower case,
+without punctuation. The result is exact, because no filter decides.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ PART = 1 << 25  # n-grams of one Bloom filter
 
 
 class NgramFilter:
-    """A Bloom filter that grows: the n-grams of a training corpus, and with probability `rate` any other.
+    """A Bloom filter that grows. It holds the n-grams of a training corpus, and any other one with probability `rate`.
 
-    One filter for each `PART` n-grams, the i-th at rate / 2^(i+1), so that together they keep to `rate` (Almeida et
-    al. 2007). 5 to 6 bytes an n-gram at 1e-8: about 1 GiB for 1 GB of English, which has some 180 M.
+    Each `PART` n-grams have one filter. The i-th filter has rate / 2^(i+1), so that together they keep to `rate`
+    (Almeida et al. 2007). At 1e-8 an n-gram takes 5 to 6 bytes: about 1 GiB for 1 GB of English, which has some 180 M
+    n-grams.
     """
 
     def __init__(self, n: int = 8, rate: float = 1e-8, words: Words = alphanumeric_words, part: int = PART):
@@ -96,19 +97,19 @@ class Overlap:
 
 
 def bloom_overlap(training: NgramFilter, texts: Iterable[str]) -> list[Overlap]:
-    """GPT-2's measure for each text; `total` of it is the test set's."""
+    """GPT-2's measure for each text. Its `total` is the measure of the test set."""
     held = [training.holds(training.words(text)) for text in texts]
     return [Overlap(sum(row), len(row)) for row in held]
 
 
 def total(overlaps: Iterable[Overlap]) -> Overlap:
-    """Of all n-grams of several texts together."""
+    """The overlap of all n-grams of several texts together."""
     rows = list(overlaps)
     return Overlap(sum(row.found for row in rows), sum(row.ngrams for row in rows))
 
 
 def false_positives(training: NgramFilter, count: int = 1_000_000, seed: int = 0) -> int:
-    """How many of `count` random strings of n words the filter holds; GPT-2 found none of 1 M."""
+    """How many of `count` random strings of n words the filter holds. GPT-2 found none of 1 M."""
     numbers = np.random.default_rng(seed).integers(1 << 60, size=count + training.n - 1)
     return sum(training.holds([f"{number:x}" for number in numbers.tolist()]))
 

@@ -1,12 +1,13 @@
 """GPT-3's training filter (appendix C): test sets' 13-grams are cut out of the training documents.
 
-A colliding 13-gram goes with 200 characters on each side, which splits the document; pieces shorter than 200 characters
-are dropped, and a document split into more than 10 pieces is dropped whole. 13-grams that stand in more than 10
-documents are common phrases and stay.
+A colliding 13-gram is removed with 200 characters on each side, which splits the document. Pieces shorter than 200
+characters are dropped. A document that is split into more than 10 pieces is dropped whole. 13-grams that stand in more
+than 10 documents are common phrases, and stay.
 
-In the paper's own run a bug left the filter without effect on long documents, such as books, and on some benchmarks;
-retraining cost too much, which is why the contamination was analysed instead (overlap.py). Here length plays no part.
-The paper does not say whether pieces are counted before or after the short ones go: here before.
+In the paper's own run, a bug left the filter without effect on long documents, such as books, and on some benchmarks.
+Retraining cost too much, so the paper analysed the contamination instead (overlap.py). Here length plays no part. The
+paper does not say whether pieces are counted before or after the short pieces are dropped. Here they are counted
+before.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def filter_training(
     most_pieces: int = 10,
     most_documents: int = 10,
 ) -> Iterator[list[str]]:
-    """For each document the pieces of it that remain: itself where nothing collides, none where too much does.
+    """The pieces of each document that remain: the whole document where nothing collides, none where too much collides.
 
     Args:
       documents: training texts; read twice, first to count in how many of them each n-gram stands.

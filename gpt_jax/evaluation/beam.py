@@ -56,7 +56,7 @@ def _search(config: ModelConfig, beams: int, steps: int, params, prompt_BT, pena
     best_B, best_BN = jnp.full(rows, -jnp.inf), jnp.full((rows, steps), -1, jnp.int32)
 
     def better(best, value_BK, candidates_BKN):
-        """The best of what was best and of K candidates."""
+        """The best of the former best and of K candidates."""
         best_B, best_BN = best
         k_B1 = value_BK.argmax(axis=1)[:, None]
         value_B = jnp.take_along_axis(value_BK, k_B1, axis=1)[:, 0]
@@ -65,7 +65,7 @@ def _search(config: ModelConfig, beams: int, steps: int, params, prompt_BT, pena
         return jnp.where(wins_B, value_B, best_B), jnp.where(wins_B[:, None], candidate_BN, best_BN)
 
     def unfinished(carry):
-        """Until no beam can overtake: a log-probability only falls, and the penalty is largest at the last step."""
+        """True while a beam can overtake. A log-probability only falls, and the penalty is largest at the last step."""
         step, _, alive_BK, _, _, best = carry
         return (step < steps) & (alive_BK.max(axis=1) / length_penalty(steps, penalty) > best[0]).any()
 

@@ -1,4 +1,4 @@
-"""Pairs for compositional generalisation (data/pairs/composition.py) as evaluation tasks, and what is lost by them."""
+"""Pairs for compositional generalisation (data/pairs/composition.py) as evaluation tasks, and the losses on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpt_jax.intervals import CONFIDENCE, Interval, bootstrap, proportion
 
 
 def tasks(name: str) -> tuple[Task, ...]:
-    """A task for each test part of a pair: right where the greedy completion, to the end of its line, is the item's."""
+    """A task for each test part of a pair. An item is right if the greedy completion of its line is its own."""
     pair = get_pair(name)
     return tuple(
         completion_task(
@@ -35,10 +35,10 @@ def _items(pair: CompositionPair, split: str, files: Files) -> list[Item]:
 def losses(iid: Sequence[bool], ood: Sequence[Sequence[bool]], seed: int = 0) -> dict[str, Estimate]:
     """What is lost out of distribution, with 95 % intervals over the items of every test set.
 
-    `iid` and each of `ood` say which items are right; OOD is the mean of its sets. "gap" is in points, "relative_gap"
-    a part of the IID score (NaN where that is 0). Intervals are the bootstrap's. Where it has none, as all items of
-    every set are right or all are wrong, they follow from the exact intervals of the sets, which share the error
-    (Bonferroni): wider, and never too sure.
+    `iid` and each of `ood` say which items are right. OOD is the mean of its sets. "gap" is in points. "relative_gap"
+    is a part of the IID score, and NaN where that score is 0. Intervals are the bootstrap's. The bootstrap has none
+    where all items of every set are right, or all are wrong. Intervals then follow from the exact intervals of the
+    sets, which share the error (Bonferroni). These are wider, and never too sure.
     """
     sets = [np.asarray(rows, float) for rows in (iid, *ood)]
     found = {}

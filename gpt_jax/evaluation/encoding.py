@@ -1,4 +1,4 @@
-"""Requests as token sequences: where scoring starts, how a long text is cut into windows, what does not fit."""
+"""Requests as token sequences: where scoring starts, how a long text is cut into windows, and what does not fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Request
 
 @dataclass(frozen=True)
 class Scored:
-    """A row of tokens; those from `start` on are scored (at least 1: a first token has nothing to be predicted by).
+    """A row of tokens. Those from `start` on are scored. `start` is at least 1: nothing predicts the first token.
 
     A row whose `start` is its end scores nothing: log P is 0, of 0 tokens.
     `forbidden` are ids that the first scored token may not be in the filtered argmax.
@@ -122,14 +122,14 @@ def _check_stride(stride: int, context_length: int) -> None:
 
 
 def excess(encoded: Encoded, context_length: int) -> int:
-    """By how many tokens a request is longer than the context; 0 or less if it fits."""
+    """The number of tokens that a request is longer than the context. It is 0 or less if the request fits."""
     if isinstance(encoded, Prompt):
         return len(encoded.tokens) + encoded.request.max_tokens - context_length
     return max((len(row.tokens) - 1 for row in encoded), default=0) - context_length
 
 
 def truncate(encoded: Encoded, context_length: int) -> Encoded:
-    """Cuts tokens off the left until it fits; scored tokens go only where they alone are too many."""
+    """Cuts tokens off the left until the request fits. Scored tokens are cut only where they alone are too many."""
     over = excess(encoded, context_length)
     if over <= 0:
         return encoded

@@ -1,4 +1,4 @@
-"""Requests in, answers out: batched, prefixes shared, cached on disk; and a task's scores from them."""
+"""Answers requests in batches, with shared prefixes and a cache on disk, and scores a task from the answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VERSION = 1  # of what answers mean: part of the cache's key
 
 @dataclass(frozen=True)
 class Options:
-    """How to ask.
+    """How requests are asked.
 
     `overflow` is what happens to an item longer than the context: an "error"; "drop" its examples, the ones farthest
     from it first; or "truncate" its text from the left. `stride` (tokens) is how many each window of a long text
@@ -50,7 +50,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's figures at K shots, and what was asked and answered, one record for each item.
+    """A task's figures at K shots, and one record of questions and answers for each item.
 
     `shown` is the mean number of examples, below `shots` where some were dropped.
     """
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def part_of(outcome: Outcome, numbers: Collection[int]) -> Outcome | None:
-    """The figures over some of an outcome's items, by their numbers in the task; None where none of them was asked."""
+    """The figures over some of an outcome's items, by their numbers in the task. None if none of them was asked."""
     records = [record for record in outcome.records if record["number"] in numbers]
     rows = [row for r in records for row in (r["scores"] if isinstance(r["scores"], list) else [r["scores"]])]
     if not rows:
@@ -216,7 +216,7 @@ def answer(
 
 
 def write(model: TextModel, prompts: Sequence[Prompt], options: Options, progress: Progress) -> list[str]:
-    """Texts that continue the prompts, cut before the first of each one's `until`.
+    """Texts that continue the prompts. Each is cut before the first of its prompt's `until`.
 
     What is drawn depends on `options.seed`, on `batch_tokens` and on which prompts there are.
     """
@@ -273,7 +273,7 @@ def _plain(answer: Answer) -> Any:
 
 
 def read_answers(path: Path) -> list[Answer] | None:
-    """What was kept in a cache file; None where there is none, or a damaged one."""
+    """The answers kept in a cache file, or None if the file is missing or damaged."""
     try:
         return [_read(a) for a in read_json(path, list)]
     except (InputError, TypeError):

@@ -12,10 +12,10 @@ from gpt_jax.evaluation.task import Item, Task
 
 
 def draw(pool: Sequence[Item], item: Item, count: int, seed: int, number: int) -> list[Item]:
-    """`count` items of `pool` for item `number` of a task, never that item itself.
+    """Draws `count` items of `pool` for item `number` of a task, and never that item itself.
 
-    A function of (seed, number): the first K of a longer draw are the draw of K. Raises `InputError` where the pool
-    is too small.
+    The draw is a function of (seed, number). The first K of a longer draw are the draw of K. Raises `InputError` where
+    the pool is too small.
     """
     rng = np.random.default_rng([seed, number])
     chosen: list[Item] = []

@@ -14,7 +14,7 @@ Rule = Literal["sum", "mean", "ratio"]
 
 
 def pick(options: Sequence[Likelihood], alone: Sequence[Likelihood] | None, by: Rule) -> int:
-    """The best of some completions; the first of equals.
+    """The best of some completions. Of equals, the first is best.
 
     "sum" is the likeliest; "mean" the likeliest per token; "ratio" has the largest P(completion | context) /
     P(completion | answer context), whose denominators are `alone`.

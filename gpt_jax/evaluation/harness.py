@@ -4,7 +4,7 @@
 
 is the harness's own command line, with the model registered (experiments/commands/harness.py). The harness (0.4.13)
 looks for models in its own package only and loads no plug-ins, so that its bare `lm_eval` command cannot find one:
-something has to import this module. In Python, the import is enough: `import gpt_jax.evaluation.harness`, then
+something has to import this module. In Python, an import is enough: `import gpt_jax.evaluation.harness`, then
 `lm_eval.simple_evaluate(model="gpt_jax", model_args="path=DIR", ...)`.
 
 Contexts that are too long are cut on the left and long texts are scored in windows of the whole context, as the

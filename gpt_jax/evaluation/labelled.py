@@ -1,4 +1,4 @@
-"""The labelled data of fine-tuning (data/tasks.py), as evaluation reads it: from a folder at any depth, or TFDS."""
+"""The labelled data of fine-tuning (data/tasks/), as evaluation reads it: from a folder at any depth, or TFDS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the rows that a task's scoring leaves to a figure with its interval."""
+"""Turns the rows that a task's scoring leaves into a figure with its interval."""
 
 from __future__ import annotations
 

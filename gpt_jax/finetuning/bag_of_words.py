@@ -1,4 +1,4 @@
-"""What a fine-tuned model is measured against: bag-of-words, and the majority's label."""
+"""Two baselines of a fine-tuned model: bag-of-words, and the majority's label."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gpt_jax.data.tasks import Example, LabelledTask
 class BagOfWords:
     """A linear model on token counts, with the interface of a fine-tuned model (finetuning/classifier.py).
 
-    Features of one text: counts of its words and punctuation, lower-cased, in n-grams of 1 to `ngrams`. Of a pair: both
-    texts' counts, what they share (the least of both), and the absolute difference. Of an answer: its counts, and what
-    it shares with context and question; answers are scored one by one and compared. Logistic regression, or ridge
-    regression for real labels, both scikit-learn's with their default strength of 1.
+    Features of one text: counts of its words and punctuation, lower-cased, in n-grams of 1 to `ngrams`. A pair has
+    both texts' counts, what they share (the least of both), and their absolute difference. An answer has its counts,
+    and what it shares with context and question. Answers are scored one by one and compared. The model is logistic
+    regression, or ridge regression for real labels. Both are scikit-learn's, with their default strength of 1.
     """
 
     def __init__(self, task: LabelledTask, ngrams: int = 1):
@@ -74,7 +74,8 @@ class BagOfWords:
 
 
 def majority(task: LabelledTask, train: Sequence[Example], examples: Sequence[Example]) -> np.ndarray:
-    """What ignores the text predicts, in `BagOfWords.predict`'s form: the labels' shares in `train`, or their mean.
+    """Predictions that ignore the text, in the form of `BagOfWords.predict`: the labels' shares in `train`, or their
+    mean.
 
     For multiple choice, the shares of the answers' places.
     """

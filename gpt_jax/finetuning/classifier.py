@@ -1,4 +1,4 @@
-"""A fine-tuned model as a value: examples in, predictions out; to a file and back."""
+"""A fine-tuned model as a value. It predicts from examples, and is written to a file and read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fine-tuning from end to end: labelled examples and a pre-trained language model in, a `Classifier` out."""
+"""Fine-tuning from end to end: labelled examples and a pre-trained language model become a `Classifier`."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def fit(
 ) -> Classifier:
     """Fine-tunes as `config.finetuning` says, and returns the model of the best epoch.
 
-    After each epoch the task's metric is measured on the validation split: the highest wins, and of equals the lowest
-    validation loss. All epochs run, so that the schedule ends where it should; with `patience`, fewer. Without
-    labelled validation examples the last epoch is returned.
+    After each epoch, the task's metric is measured on the validation split. The highest metric wins, and of equals the
+    lowest validation loss. All epochs run, so that the schedule ends where it should. With `patience`, fewer may run.
+    Without labelled validation examples, the model of the last epoch is returned.
 
     Args:
       config: its model is the language model's, without the special tokens; training.seed decides what is new, the
@@ -114,7 +114,7 @@ def fit(
 
 
 def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
-    """`splits` with the examples that this run trains on, drawn by its seed, and those that validate."""
+    """`splits` with the examples that this run trains on, which its seed draws, and with those that validate."""
     settings, out = config.finetuning, {name: list(split) for name, split in splits.items()}
     for name, size, seed in (
         ("train", settings.examples, config.training.seed), ("validation", settings.validation_examples, 0)

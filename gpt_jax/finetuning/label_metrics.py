@@ -1,4 +1,4 @@
-"""The numbers that tasks are judged by, from scikit-learn and SciPy, and how sure they are."""
+"""The metrics of labelled tasks, from scikit-learn and SciPy, and their intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRICS = ("accuracy", "matthews", "pearson", "spearman", "f1")
 
 
 def score(metric: str, predictions: Sequence[Any] | np.ndarray, labels: Sequence[Any] | np.ndarray) -> float:
-    """How good `predictions` are, 1 at best. F1 is of class 1. Matthews and the correlations of a constant are 0.
+    """The score of `predictions`, at best 1. F1 is of class 1. Matthews and the correlations of a constant are 0.
 
     Raises `InputError` for an unknown metric, ValueError for nothing to score.
     """

@@ -1,4 +1,4 @@
-"""The parameters of fine-tuning: what is new, what is taken from pre-training, and what trains.
+"""The parameters of fine-tuning: which are new, which come from pre-training, and which train.
 
 The tree while training is
 

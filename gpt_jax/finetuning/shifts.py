@@ -1,4 +1,4 @@
-"""What a fine-tuned model loses out of distribution, and whether it notices."""
+"""How much a fine-tuned model loses out of distribution, and whether its probabilities show it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpt_jax.finetuning.label_metrics import anomaly, auroc, far95
 
 
 def gaps(iid: float, ood: float) -> tuple[float, float]:
-    """What is lost out of distribution, in the metric's unit, and as a part of the IID score (nan where that is 0)."""
+    """The losses out of distribution, in the metric's unit and as parts of the IID score (nan where that is 0)."""
     return iid - ood, (iid - ood) / iid if iid else float("nan")
 
 

@@ -76,7 +76,8 @@ def sequences(shape: str, texts: Sequence[Tokens]) -> list[Fields]:
 def render(fields: Fields, special: SpecialTokens, length: int) -> list[int]:
     """One sequence of at most `length` tokens.
 
-    What is too long is trimmed text by text: the longest loses its last token (of equals, the first) until all fit.
+    A sequence that is too long is trimmed text by text: the longest text loses its last token until all texts fit. Of
+    equally long texts, the first one loses it.
     Special tokens are never lost. (The released code cuts each text to n_ctx / 2 - 2 tokens, which wastes room where
     one text is short.) Raises `InputError` where `length` has no room for the special tokens.
     """
@@ -93,7 +94,7 @@ def render(fields: Fields, special: SpecialTokens, length: int) -> list[int]:
 
 
 def trim(texts: Sequence[Tokens], room: int) -> list[list[int]]:
-    """`texts`, the longest shortened from its end (of equals, the first) until they hold `room` tokens in all."""
+    """`texts` cut to `room` tokens in all: the longest (of equals, the first) loses tokens from its end."""
     lengths = [len(text) for text in texts]
     for _ in range(sum(lengths) - room):
         lengths[lengths.index(max(lengths))] -= 1
@@ -107,7 +108,7 @@ def tokenize(examples: Sequence[Any], tokenizer: Tokenizer) -> list[list[list[in
 
 
 def longest(shape: str, tokenized: Iterable[Sequence[Tokens]]) -> int:
-    """The tokens of the longest sequence, special ones too; 0 without examples."""
+    """The tokens of the longest sequence, with special tokens. It is 0 without examples."""
     every = (fields for texts in tokenized for fields in sequences(shape, texts))
     return max((sum(len(t) for field in fields for t in field) + len(fields) + 1 for fields in every), default=0)
 
@@ -143,8 +144,8 @@ def subset(count: int, size: int | None, seed: int) -> np.ndarray:
 def batch_rows(count: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """The examples of update `step` (from 0), of `count`: a pure function of seed and step, int64 `(batch,)`.
 
-    Each epoch has an order of its own. What does not fill a batch is left out of that epoch, as in the released code
-    (iter_data); a batch larger than `count` is all of them.
+    Each epoch has an order of its own. Examples that do not fill a batch are left out of that epoch, as in the released
+    code (iter_data). A batch larger than `count` holds all examples.
     """
     batch_size = min(batch_size, count)
     epoch, number = divmod(step, count // batch_size)
