@@ -1,4 +1,4 @@
-"""The public files of a task, as they are distributed: found by name below one folder, .gz and .zip read directly."""
+"""The public files of a task, as they are distributed: found by name below one folder. .gz and .zip are unpacked."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Fields = type | tuple[type, ...]
 
 @dataclass(frozen=True)
 class Files:
-    """Task data below `root`; None where no folder was given."""
+    """Task data below `root`. `root` is None where no folder was given."""
 
     root: Path | None = None
 
     def find(self, *names: str, kinds: str = "file folder") -> Path:
         """The first file or folder of one of `names` (a name, the end of a path, or a pattern), at any depth; .gz too.
 
-        The least deep one; `kinds` "file" or "folder" passes over the other. Raises `InputError` that lists the names
-        where there is none.
+        Of several, the least deep one is found. `kinds` "file" or "folder" passes over the other kind. Raises
+        `InputError` that lists the names if nothing is found.
         """
         return self.find_all(*names, kinds=kinds)[0]
 

@@ -20,7 +20,7 @@ from gpt_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished file, and where the stream goes on after it."""
+    """A finished file, and the place in the stream after it."""
 
     file: str
     windows: int

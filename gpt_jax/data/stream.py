@@ -33,7 +33,7 @@ class DividedText:
 
     @functools.cached_property
     def division(self) -> Division:
-        """Which characters train; reads all documents once. Raises `InputError` where there are none."""
+        """Which characters train. Reads all documents once. Raises `InputError` if there are none."""
         division = divide(
             self.source.documents(), self.validation_fraction, lambda done: self.progress("reading", done, None)
         )
@@ -76,8 +76,8 @@ class TokenStream:
     def batches(self, first: int) -> Iterator[np.ndarray]:
         """The batches from number `first` on: int32, 1-D.
 
-        They are tokenized in the background, with all cores, while the caller does something else. Batches
-        before `first` are read and counted, and tokenized only where the tokenizer may lose text.
+        Batches are tokenized in the background, with all cores, while the caller does something else. Batches before
+        `first` are read and counted. They are tokenized only if the tokenizer may lose text.
         """
         self.tokens = self.bytes = self.documents = 0
         self.losses.clear()

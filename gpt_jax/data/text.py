@@ -45,15 +45,15 @@ class Document:
 
     @classmethod
     def of(cls, name: str, text: str) -> Document:
-        """A document that is in memory."""
+        """A document from a text in memory."""
         return cls(name, lambda: iter((text,)))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus of documents. `digest` follows the bytes they are read from; Each call of `documents()` starts again.
+    """A corpus of documents. `digest` follows the bytes they are read from. Each call of `documents()` starts again.
 
-    `left_out` counts, by kind, what lies there and is not among the documents; rows once all documents were read.
+    `left_out` counts, by kind, what lies there and is no document. Rows are counted once all documents were read.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Source:
 def blocks(parts: Iterable[str], size: int) -> Iterator[str]:
     """Cuts one document into blocks of `size` to `2 size` characters (the last may be shorter).
 
-    Where the cuts fall depends on the text alone, not on its parts. A cut is made between a word and the space
-    after it, where every tokenizer here cuts too, so the blocks' ids are those of the whole; text with no such
-    place for `size` characters is cut anywhere.
+    The cuts depend on the text alone, not on its parts. A cut is made between a word and the space after it. Every
+    tokenizer here cuts there too, so the blocks' ids are those of the whole text. A text with no such place for `size`
+    characters is cut anywhere.
     """
     text = ""
     for part in parts:
@@ -108,7 +108,7 @@ class Division:
     rule: int = 1
 
     def characters(self, split: str) -> int:
-        """Characters of "train" or "validation"."""
+        """The number of characters of "train" or "validation"."""
         return int(self.cuts.sum()) if split == "train" else int((self.lengths - self.cuts).sum())
 
     def select(self, documents: Iterable[Document], split: str) -> Iterator[Iterator[str]]:
@@ -122,12 +122,13 @@ class Division:
 def divide(
     documents: Iterable[Document], fraction: float, progress: Callable[[int], None] = lambda size: None
 ) -> Division:
-    """Reads every document once and decides what is held out: the same texts are always divided alike.
+    """Reads every document once and decides what is held out. The same texts are always divided alike.
 
-    From 20 different texts on, whole documents are: in the order of a hash of their text, each that still fits into
-    `fraction` of all characters, or the first if none does. Copies stay together: texts that differ in their ends of
-    line only, or in white space before them or at the end, are copies. Below 20 different texts, or where whole
-    documents would come to less than half or more than twice `fraction`, the last `fraction` of each document is.
+    From 20 different texts on, whole documents are held out. In the order of a hash of their text, each document that
+    still fits into `fraction` of all characters is held out, or the first if none fits. Copies stay together: texts are
+    copies if they differ only in their ends of line, or in white space before these or at the end. The last `fraction`
+    of each document is held out below 20 different texts, and where whole documents would come to less than half or
+    more than twice `fraction`.
     `progress` is told the UTF-8 bytes read so far.
 
     Raises:

@@ -4,8 +4,8 @@ The text is the feature that `data.text_key` names ("text"), or else the dataset
 from the split "train" where there is one, else from all splits; what is held out is decided as for any other source
 (text.py).
 
-A dataset is read where it lies prepared in the format `array_record`: in the data folder, or in TFDS's own
-(`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). If it does not, TFDS prepares it below the cache, which works for
+A dataset is read where it lies prepared in the format `array_record`: in the data folder, or in TFDS's own folder
+(`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). Otherwise TFDS prepares it below the cache, which works for
 datasets whose own code needs no TensorFlow (GLUE needs none; SuperGLUE, TREC and BLiMP do).
 """
 
@@ -124,7 +124,7 @@ def _text_feature(builder: Any, key: str) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what TFDS prints, and warns of, to itself: its errors say it."""
+    """Silences what TFDS prints and warns of. Its errors say the same."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

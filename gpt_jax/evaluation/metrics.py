@@ -34,7 +34,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure over `n` rows, and its 95 % interval; NaN limits where there is none."""
+    """A figure over `n` rows, and its 95 % interval. NaN limits mean that there is none."""
 
     value: float
     low: float
@@ -72,7 +72,7 @@ def _exp(value: Any) -> Any:
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Rows as arrays, one per key of the first row."""
+    """The rows as arrays, one for each key of the first row."""
     return {key: np.asarray([row[key] for row in rows]) for key in rows[0]}
 
 

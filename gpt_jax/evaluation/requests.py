@@ -1,4 +1,4 @@
-"""What a task may ask of a model, and what comes back. All log-probabilities are natural logarithms (nats)."""
+"""The questions that a task may ask of a model, and their answers. Log-probabilities are in nats."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Rolling:
 class Generate:
     """A continuation of at most `max_tokens` tokens, cut before the first of `until`: answered by a string.
 
-    Greedy, or drawn where `temperature` is above 0, or by a beam search over `beams` with the length penalty
-    `((5 + tokens) / 6) ** length_penalty` (Wu et al. 2016). With `clip`, fewer tokens where the context has no room.
+    The continuation is greedy, or drawn where `temperature` is above 0, or found by a beam search over `beams` with the
+    length penalty `((5 + tokens) / 6) ** length_penalty` (Wu et al. 2016). With `clip`, it has fewer tokens where the
+    context has no room.
     """
 
     context: str

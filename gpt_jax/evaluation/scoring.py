@@ -1,4 +1,4 @@
-"""Log-probabilities of many token rows: batched by length, and what rows share in front is run once.
+"""Log-probabilities of many token rows. Rows are batched by length, and their common beginnings run once.
 
 Axes: B rows, G groups of rows, T time, N scored positions, M model width, V vocabulary.
 """
@@ -103,7 +103,7 @@ def group(rows: Sequence[Scored]) -> list[list[int]]:
 
 
 def common_tokens(rows: Sequence[Scored]) -> int:
-    """How many input tokens all `rows` begin with; 0 of one row. Each keeps one token of its own to run."""
+    """How many input tokens all `rows` begin with, and 0 for one row. Each row keeps one token of its own to run."""
     if len(rows) < 2:
         return 0
     first = np.asarray(rows[0].tokens)

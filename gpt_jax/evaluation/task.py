@@ -1,6 +1,7 @@
-"""What a task is: where its items are, what it asks about each, and how the answers score. One short file each.
+"""What a task is: where its items are, what it asks about each, and how the answers score.
 
-`gpt_jax/evaluation/tasks/NAME.py` holds `TASKS`, a tuple of `Task`: one, or the members of a family.
+Each task is a short file, `gpt_jax/evaluation/tasks/NAME.py`. It holds `TASKS`, a tuple of `Task`: one task, or the
+members of a family.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Task:
 
     `requests(item, shown)` are the questions about an item; `shown` is the solved examples before it, "" at zero
     shots. `score(item, answers)` gives a row of numbers, or several where one item is many draws. `example(item)` is
-    how a solved item reads, `delimiter` what follows it; a task without `example` is zero-shot only. `pool` is where
-    examples are drawn from; none: the task's other items. The first metric is the one that matters.
+    how a solved item reads, `delimiter` what follows it; a task without `example` is zero-shot only. Examples are
+    drawn from `pool`, or where that is None, from the task's other items. The first metric is the one that matters.
     """
 
     name: str
@@ -43,8 +44,8 @@ class Task:
     pool: Callable[[Files], list[Item]] | None = None
 
     def load(self, files: Files, pool: bool = False) -> list[Item]:
-        """Its items, or with `pool` what examples are drawn from. Raises `InputError` where the files are not as they
-        are distributed."""
+        """The task's items, or with `pool` the items that examples are drawn from. Raises `InputError` where the files
+        are not as they are distributed."""
         try:
             return (self.pool or self.items)(files) if pool else self.items(files)
         except InputError:

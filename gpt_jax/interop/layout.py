@@ -198,8 +198,8 @@ def transformers_config(
     """Transformers' `config.json` for `config`: each value is true of the model, or null where that is unknown.
 
     `end_of_text` is the id that stands before each document in training, and so both begins and ends a text; `dtype`
-    is that of the tensors. What leaves the logits unchanged has no place there: scan, remat, the dtype of the
-    computation, which embedding dropout is meant, and an initialisation other than N(0, `initializer_range`).
+    is that of the tensors. Settings that leave the logits unchanged have no place there: scan, remat, the dtype of
+    the computation, the kind of embedding dropout, and an initialisation other than N(0, `initializer_range`).
 
     Raises `InputError` on what the layout cannot express: an LSTM, a sparse pattern, heads of another width.
     """

@@ -4,12 +4,12 @@
 |---|---|
 | `shakespeare` | one per play (plays.py) |
 | `local` | all text below the data folder (formats.py says in which files, local.py which are left out) |
-| `local:PATH` | that file or folder, absolute or below the data folder |
+| `local:PATH` | all text in the file or folder PATH, absolute or below the data folder |
 | `hf:NAME`, `hf:NAME:CONFIG:SPLIT` | one per row of a Hugging Face data set (hugging_face.py) |
 | `tfds:NAME` | one per example (tfds_source.py) |
-| `scan_length`, `sums`, ... | what is trained on of a pair, 20 examples each (data/pairs/composition.py) |
+| `scan_length`, `sums`, ... | the training part of a pair, 20 examples each (data/pairs/composition.py) |
 
-Several of them by weight are a mixture (data/mixture.py). Text is UTF-8. A byte-order mark at the
+Several sources by weight are a mixture (data/mixture.py). Text is UTF-8. A byte-order mark at the
 start of a file is dropped, and nothing else is changed.
 """
 
@@ -25,7 +25,7 @@ NAMES = ("shakespeare", "local", "local:PATH", "hf:NAME", "tfds:NAME", *COMPOSIT
 
 
 def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "text") -> Source:
-    """The source that `DataConfig.source` names, or one of a mixture's.
+    """The source that `DataConfig.source` names, or one source of a mixture.
 
     Args:
       name: one of `NAMES`.

@@ -69,7 +69,7 @@ def documents(path: Path, text_key: str, left_out: Counter[str]) -> Iterator[Doc
 
 
 def check_whole(path: Path, size: int) -> None:
-    """Raises `InputError` for a file that its first bytes, or having none, show not to be what its name says."""
+    """Raises `InputError` for an empty file, and for one whose first bytes show that it is not what its name says."""
     if size == 0 and path.suffix.lower() in (*PACKED, *TABLES):
         raise _damaged(path, "it is empty")
     if size < 1024:

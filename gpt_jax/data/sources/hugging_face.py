@@ -4,8 +4,8 @@
 absolute or below the data folder. CONFIG may be empty; without SPLIT it is "train", or the only one there is. What is
 held out for validation is decided as for any other source (text.py).
 
-A data set of the hub is taken at its newest commit, which its digest names; it is streamed once, and its text is kept
-in the cache. Code that comes with data is never run: `datasets` 4 and later refuse a data set that needs it.
+A data set of the hub is taken at its newest commit, which its digest names. The data set is streamed once, and its text
+is kept in the cache. Code that comes with data is never run: `datasets` 4 and later refuse a data set that needs it.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _texts(builder: Any, split: str, key: str, name: str, left_out: Counter[str]
 
 
 def keeping(texts: Iterable[str], path: Path, left_out: Counter[str]) -> Iterator[str]:
-    """`texts`, which are also written to the .parquet file `path`: under this name once they are all there."""
+    """`texts`, which are also written to the .parquet file `path`. The file gets this name once all texts are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

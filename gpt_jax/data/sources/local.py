@@ -1,6 +1,6 @@
 """A file or a folder on this machine as documents: which files are text, and how many of what kind are left out.
 
-Left out of a folder are
+These are left out of a folder:
 - hidden files and folders, and files whose names say that they are no text;
 - a README.md that describes data: it starts with a header (`---`), or rows (.jsonl, .parquet, .arrow) lie beside or
   below it, as in a cloned Hugging Face data set;
@@ -8,8 +8,8 @@ Left out of a folder are
 - folders that hold a run or a model's weights (their config.json says so), and the cache: an `--out` below the data
   folder never becomes training text.
 
-Links are followed, to files and to folders. What two paths lead to is read once, where it lies itself if that is below
-the folder too.
+Links are followed, to files and to folders. A file that two paths lead to is read once. If the file itself lies below
+the folder, it is read there.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def open_place(name: str, place: Path, root: Path, text_key: str) -> Source:
 
 
 def described(left_out: dict[str, int], most: int = 6) -> str:
-    """What was left out, for people: "3 files ending in .png, 1 hidden file or folder"."""
+    """The counts of what was left out, in words: "3 files ending in .png, 1 hidden file or folder"."""
     parts = [f"{count:,} {kind}" for kind, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))]
     return ", ".join(parts[:most] + ([f"and {len(parts) - most} other kinds"] if len(parts) > most else []))
 

@@ -42,7 +42,7 @@ TASKS = (
 
 
 def task_names() -> tuple[str, ...]:
-    """Every declared task."""
+    """The names of all declared tasks."""
     return tuple(task.name for task in TASKS)
 
 

@@ -10,7 +10,7 @@
 | context, question, answer_1, answer_2, ..., label | multiple choice; the label is the right answer's number, from 1 |
 
 `id` and `group` may be there too. In .jsonl, multiple choice has "answers": [...]. The label may be empty or missing,
-but in train. Fields are taken as they are: no quotes, no escapes.
+except in train. Fields are taken as they are, without quotes and escapes.
 """
 
 from __future__ import annotations

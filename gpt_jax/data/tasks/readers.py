@@ -1,4 +1,4 @@
-"""The files of each task's original distribution, as they are. One function per task: a folder in, splits out."""
+"""The files of each task's original distribution, as they are. Each task has one function from a folder to splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[str, str]]:
 
 
 def fields(path: Path, count: int, header: bool = False, exact: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """The tab-separated fields of each line. Raises `InputError` where there are fewer, or not as many, as `count`."""
+    """The tab-separated fields of each line. Raises `InputError` where their number is not that of `count`."""
     for number, (where, line) in enumerate(lines(path)):
         parts = line.split("\t")
         if len(parts) < count or (exact and len(parts) != count):

@@ -1,4 +1,4 @@
-"""What a labelled task is: what is predicted from what."""
+"""What a labelled task is: its texts, and the label that is predicted from them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Tfds:
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """What is predicted from what. `labels` are the classes' names, in order; () for scores and answers.
+    """A labelled task. `labels` are the classes' names, in order, and () for scores and answers.
 
-    `regression` is the range of a score. Early stopping, and a report, go by `metric` (evaluation/scores.py).
+    `regression` is the range of a score. Early stopping, and a report, go by `metric` (finetuning/label_metrics.py).
     """
 
     name: str

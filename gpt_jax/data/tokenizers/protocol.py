@@ -19,7 +19,7 @@ Ids = TypeVar("Ids")
 
 
 class Tokenizer(Protocol):
-    """What the rest of the library asks of a tokenizer.
+    """What a tokenizer must do.
 
     Every id that it gives, and `end_of_text`, is in 0 .. `vocab_size` - 1. `encode_to_arrays` gives the ids of
     `encode_batch` as int32 arrays: a corpus is too large for lists. The three methods that encode raise `InputError` on

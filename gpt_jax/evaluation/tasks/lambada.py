@@ -28,13 +28,13 @@ STOP_WORDS = tuple(f" {word}" for word in FUNCTION_WORDS.split())
 
 
 def as_item(passage: str) -> Item:
-    """All but the last word, and the last word with the space before it."""
+    """A passage as its context, without the last word, and the last word with the space before it."""
     context, _, word = passage.rpartition(" ")
     return {"context": context, "word": f" {word}"}
 
 
 def items(files: Files) -> list[Item]:
-    """OpenAI's text; without a folder, TFDS's, which is the original: lower case, and spaces around punctuation."""
+    """OpenAI's text. Without a folder, TFDS's original text: lower case, with spaces around punctuation."""
     if files.root is None:
         return [as_item(row["passage"]) for row in tfds_rows("lambada", "test")]
     return [as_item(row["text"]) for row in files.jsonl(*TEST, fields={"text": str})]
