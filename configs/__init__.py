@@ -1,4 +1,4 @@
-"""Recipes by name: each a config with its promise. `get` gives the config, `recipe` the promise too.
+"""Recipes by name. A recipe is a config with its promise. `get` gives the config, and `recipe` gives both.
 
 A new recipe is an entry of `RECIPES` in a file of this folder, from its name to a function that returns a `Recipe`.
 

@@ -7,11 +7,11 @@ from gpt_jax.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, 
 def gpt1() -> RunConfig:
     """Post-LN, 512 tokens of context, OpenAI's Adam with decoupled decay, cosine to 0.
 
-    Should reach a token-level perplexity of 18.4 on BooksCorpus (the paper's; its split is not published). The
-    paper trains 100 epochs in batches of 64 x 512 tokens; the one million updates here are read off the axis of its
-    Figure 2. Not published, and ours: Adam's b1, b2, epsilon and the clip (those of the released fine-tuning code).
-    BooksCorpus is not public: PG-19 (TFDS "pg19") stands in for it; --data-dir takes any folder of books. The
-    vocabulary is OpenAI's: data.tokenizer=gpt1:FOLDER names where its two files are.
+    The model should reach the paper's token-level perplexity of 18.4 on BooksCorpus, whose split is not published. The
+    paper trains 100 epochs in batches of 64 x 512 tokens. The one million updates here are read off the axis of its
+    Figure 2. Adam's b1, b2, epsilon and the clip are not published. Ours are those of the released fine-tuning code.
+    BooksCorpus is not public. PG-19 (TFDS "pg19") stands in for it, and --data-dir takes any folder of books. The
+    vocabulary is OpenAI's: data.tokenizer=gpt1:FOLDER names the folder of its two files.
     """
     batch = 64 * 512
     return RunConfig(
@@ -36,9 +36,10 @@ def gpt1() -> RunConfig:
 def gpt1_books() -> RunConfig:
     """GPT-1 at a size that two CPU cores pre-train in about an hour: 6 layers of 256, 256 tokens of context.
 
-    For a folder of novels (--data-dir); `python -m experiments.corpora.clean_books` makes one of the public-domain
-    collections. Its width is a third of GPT-1's: weights start at std 0.04, and the rate is higher. It sees 16
-    million tokens, half an epoch of 180 novels, so there is no dropout. AdamW rather than OpenAI's form of it.
+    The recipe needs a folder of novels (--data-dir). `python -m experiments.corpora.clean_books` makes such a folder
+    from the public-domain collections. The model's width is a third of GPT-1's, so its weights start at std 0.04, and
+    the rate is higher. The model sees 16 million tokens, half an epoch of 180 novels, so there is no dropout. The
+    optimizer is AdamW, not OpenAI's form of it.
     """
     context, batch, steps = 256, 16 * 256, 4000
     return RunConfig(

@@ -1,4 +1,4 @@
-"""GPT-2: Radford et al. 2019, Table 2. The sizes by their true parameter counts, not the paper's first ones."""
+"""GPT-2: Radford et al. 2019, Table 2. The names have the true parameter counts, not the paper's first ones."""
 
 from functools import partial
 
@@ -18,11 +18,11 @@ SIZES = {
 def gpt2(n_layer: int, d_model: int, n_head: int, learning_rate: float) -> RunConfig:
     """Pre-LN with a final norm, 50,257 entries, 1,024 tokens of context, batches of 512 sequences.
 
-    Parameters: 124,439,808, 354,823,168, 774,030,080 and 1,557,611,200. For scale: the released checkpoints score
-    3.12, 2.84, 2.67 and 2.54 nats/token on OpenWebText (nanoGPT's measurement); a 124M trained on it for 300
-    billion tokens reaches about 2.85. Not published, and ours: steps, decay, warm-up and schedule, and no dropout (all
-    four sizes underfit WebText, section 5). WebText
-    is not public: C4's "webtextlike" stands in for it.
+    The sizes have 124,439,808, 354,823,168, 774,030,080 and 1,557,611,200 parameters. The released checkpoints score
+    3.12, 2.84, 2.67 and 2.54 nats/token on OpenWebText (nanoGPT's measurement). A 124M that is trained on OpenWebText
+    for 300 billion tokens reaches about 2.85. Steps, decay, warm-up and schedule are not published, and are ours. There
+    is no dropout, because all four sizes underfit WebText (section 5). WebText is not public. C4's "webtextlike" stands
+    in for it.
     """
     batch = 512 * 1024
     return RunConfig(

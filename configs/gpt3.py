@@ -38,11 +38,12 @@ def gpt3(
 ) -> RunConfig:
     """GPT-2's architecture with 2,048 tokens of context, trained on 300 billion tokens.
 
-    Warm-up over 375 million tokens, cosine to 10 % at 260 billion and constant from there; the batch grows from
-    32 thousand tokens over the first 4 to 12 billion (here 4 up to 1.3B parameters, 8 below 100B, 12 for 175B: the
-    paper gives the range, not the sizes). Batches of 0.5M, 1M, 2M and 3.2M tokens are read as 256, 512, 1,024 and
-    1,536 sequences. Dropout is not mentioned: none. The data mix is not public: C4 stands in for it. Should reach
-    about L(C) = 2.57 C^-0.048 nats/token, C in PF-days (Figure 3.1).
+    The rate warms up over 375 million tokens, falls by a cosine to 10 % at 260 billion, and is constant from there. The
+    batch grows from 32 thousand tokens over the first 4 to 12 billion. The paper gives this range and not the sizes.
+    Here it is 4 billion up to 1.3B parameters, 8 below 100B, and 12 for 175B. Batches of 0.5M, 1M, 2M and 3.2M tokens
+    are read as 256, 512, 1,024 and 1,536 sequences. The paper mentions no dropout, and there is none. The data mix is
+    not public. C4 stands in for it. The loss should reach about L(C) = 2.57 C^-0.048 nats/token, C in PF-days (Figure
+    3.1).
     """
     billion = 1_000_000_000
     ramp = 4 if n_layer <= 24 else 12 if d_model == 12288 else 8

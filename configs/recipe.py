@@ -1,4 +1,4 @@
-"""What a recipe is: a config, and what a person wants to know before starting it."""
+"""What a recipe is: a config, with what a person wants to know before starting the run."""
 
 from __future__ import annotations
 

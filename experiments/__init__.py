@@ -1,1 +1,1 @@
-"""One file per claim, and the little machinery that runs and judges them: `python -m experiments`."""
+"""One file for each claim, and the machinery that runs and judges claims: `python -m experiments`."""

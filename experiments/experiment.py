@@ -68,14 +68,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`treatment - control` in `metric`, seed by seed, and what was stated of it before the runs.
+    """`treatment - control` in `metric`, seed by seed, and what was stated about it before the runs.
 
-    Tuples of arms are sweeps: the best arm of each is compared (fewest failures, then the lowest mean); with the
-    metric `FAILED`, the failures of all their runs are. `margin` is the smallest difference that counts
+    Tuples of arms are sweeps. The best arm of each sweep is compared (fewest failures, then the lowest mean). With the
+    metric `FAILED`, the failures of all their runs are compared. `margin` is the smallest difference that counts
     (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim, and states a
-    margin; the others explain it. Control (), none, compares with 0: for a metric that is itself a difference, as a gap
-    is. `sensitivity`, for "equal", is the title of a comparison of a known difference: only an experiment that tells
-    that one apart shows by finding nothing that there is nothing.
+    margin; the others explain it. An empty control () compares with 0. That suits a metric that is itself a
+    difference, such as a gap. `sensitivity`, for "equal", is the title of a comparison of a known difference. An
+    experiment that finds nothing shows that there is nothing only if it tells the known difference apart.
     """
 
     treatment: str | tuple[str, ...]

@@ -19,7 +19,7 @@ PROBE = 12  # words in a row, of which a copy of a book has most, whatever the e
 
 
 def unwrap(text: str) -> str:
-    """`text` without the breaks inside its paragraphs."""
+    """`text` without the line breaks inside its paragraphs."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"(?m)^(.{50,80})\n(?=\S)", r"\1 ", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

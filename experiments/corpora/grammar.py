@@ -1,4 +1,4 @@
-"""A task made here, for a first look without any data: sentences by a small grammar, good or bad.
+"""A task for a first look without any data: sentences by a small grammar, good or bad.
 
 "the film was not very dull ." is good: the label is the adjective's, turned round by each "not" or "never". The split
 "ood_double" turns it round twice, which no sentence of the others does.
@@ -35,7 +35,7 @@ def sentence(rng: random.Random, doubled: bool = False) -> tuple[str, int]:
 
 
 def load() -> tuple[LabelledTask, dict[str, list[Example]]]:
-    """The task and its splits: always the same."""
+    """The task and its splits, which are always the same."""
     rng = random.Random(0)
     made = {split: [sentence(rng, split == "ood_double") for _ in range(size)] for split, size in SIZES.items()}
     task = LabelledTask(name=NAME, shape="classification", labels=("bad", "good"), metric="accuracy", regression=None)

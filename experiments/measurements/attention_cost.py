@@ -1,4 +1,4 @@
-"""What one attention layer costs as texts grow: time, memory and pairs against the length, and their exponents."""
+"""The cost of one attention layer as texts grow: time, memory and pairs against the length, and their exponents."""
 
 from __future__ import annotations
 
@@ -52,9 +52,8 @@ def forward_and_backward(pattern: Pattern, length: int, repeats: int = 2) -> tup
 def cost_by_length(run: FinishedRun) -> dict[str, float | list[float]]:
     """The cost of a layer of the run's attention, the mean over a period, at growing lengths.
 
-    Training changes nothing in it, so it is measured at seed 0 only. Lengths reach 32,768, except at the smoke
-    scale. The memory is that of the compiled program's temporaries; only figures
-    named `time/...` depend on the clock.
+    Training does not change the cost, so it is measured at seed 0 only. Lengths reach 32,768, except at the smoke
+    scale. The memory is that of the compiled program's temporaries. Only figures named `time/...` depend on the clock.
     """
     from gpt_jax.attention.costs import attention_flops, pairs
 

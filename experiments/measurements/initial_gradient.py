@@ -1,4 +1,4 @@
-"""Gradients before training: how the last layer's depends on depth (Xiong et al. 2020, section 3.3, Figure 3)."""
+"""Gradients before training: how the last gradient depends on depth (Xiong et al. 2020, section 3.3, Figure 3)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def gradient_norms(config: RunConfig, corpus: Any, depths: tuple[int, ...] = DEP
 def norm_at(model: ModelConfig, seed: int, tokens_BT1: np.ndarray) -> float:
     """The Frobenius norm of d loss / d W at initialisation, W the last block's second feed-forward matrix.
 
-    The layers are scanned, so that depth costs no compilation; the scheme draws other numbers, of the same law.
+    The layers are scanned, so that depth costs no compilation. The initialisation then draws other numbers of the same
+    law.
     """
     import jax
     import jax.numpy as jnp

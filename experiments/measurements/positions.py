@@ -1,4 +1,4 @@
-"""Loss on the same tokens, by position, for models of any context: what a longer context buys, and where."""
+"""Loss on the same tokens, by position, for models of any context. It shows what a longer context gains, and where."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def loss_by_position(run: FinishedRun) -> dict[str, float | list[float]]:
     """Nats/token of `run`'s model on the validation split, cut into windows of `WINDOW` tokens.
 
     A model of a shorter context reads each window in chunks, and has no history at the start of a chunk.
-    Over all tokens ("same_tokens/loss"), over the first `HALF` positions, where both have the same history
+    The mean is over all tokens ("same_tokens/loss"), over the first `HALF` positions, where both have the same history
     ("..._first_half"), over the rest ("..._second_half"), and per `BUCKET` positions ("..._by_position").
     """
     from gpt_jax.data.pipeline import validation_batches
