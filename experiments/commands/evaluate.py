@@ -230,7 +230,7 @@ def _table(console: Any, results: list[dict[str, Any]]) -> None:
 
 
 def figure(value: float | None) -> str:
-    """Four figures, as people read them; infinity and none as "-"."""
+    """A number with four digits. Infinity and None are "-"."""
     if value is None:
         return "-"
     return f"{value:,.2f}" if 0.1 <= abs(value) < 1e6 or value == 0 else f"{value:.4g}"

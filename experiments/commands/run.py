@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains every arm with every seed, then reports. One that fails does not stop the others; a full disk does.
+    """Trains every arm with every seed, then reports. A run that fails does not stop the others. A full disk does.
 
     With --to-decide, the scale's seeds are the first stage, and the second that `verdicts.stages` computes follows.
     """

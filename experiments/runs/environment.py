@@ -1,4 +1,4 @@
-"""On what a run ran: enough to repeat it elsewhere."""
+"""The machine and the settings of a run: enough to repeat the run elsewhere."""
 
 from __future__ import annotations
 

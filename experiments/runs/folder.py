@@ -1,4 +1,4 @@
-"""A run folder: whose it is, whether it is finished, and the one process that writes it."""
+"""A run folder: which run it belongs to, whether the run is finished, and which process writes the folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two kinds of run, which share one interface: pre-training, and fine-tuning."""
+"""The two kinds of run, pre-training and fine-tuning, share one interface."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Kind(Protocol):
     files: tuple[str, ...]  # what a finished run's folder has beside what every folder has
 
     def tokens(self, config: RunConfig) -> int:
-        """The tokens that a run trains on; 0 where only its data tells."""
+        """The tokens that a run trains on, or 0 if only its data tells."""
         ...
 
     def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
-        """Names the data as it is now, read but not prepared."""
+        """A digest of the data as it is now. The data is read and not prepared."""
         ...
 
     def check(self, run: Run) -> None:
@@ -71,7 +71,7 @@ class Kind(Protocol):
         ...
 
     def summary(self, run: Run, materials: Any, metrics: Metrics) -> dict[str, str]:
-        """What a finished run came to, for people."""
+        """The result of a finished run, in words."""
         ...
 
     def wrong_lines(self, config: RunConfig, path: Path, lines: list[dict[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reading what runs left: every `result.json` below a folder, checked, and never mixed."""
+"""Reads the results of runs: every `result.json` below a folder, checked and never mixed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def experiment_folders(folder: Path) -> dict[str, Path]:
 
 
 def read_results(folder: Path, experiment: Experiment) -> list[Result]:
-    """All finished runs of an experiment's folder, failures marked, in the order of its arms and of seeds.
+    """All finished runs of an experiment's folder, with failures marked, in the order of its arms and of seeds.
 
     Raises `InputError` on an arm the experiment does not have, on two scales, and on configs that differ in
     more than the arms' own keys and the seed: a mean over those would be of nothing.

@@ -1,7 +1,7 @@
-"""One run: a config and a folder in, a trained model, its pictures and `result.json` out.
+"""One run turns a config and a folder into a trained model, its pictures and `result.json`.
 
-Everything a run writes is in its folder, and `result.json` last: a folder without one is partial and is resumed,
-a folder with one is finished and is skipped, and a folder of another config, or of other data, is refused.
+Everything that a run writes is in its folder, and `result.json` is written last. A folder without it is partial, and is
+resumed. A folder with it is finished, and is skipped. A folder of another config, or of other data, is refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(
     resume_command: str = "",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Metrics:
-    """Trains as `config` says and returns what `result.json` holds; at once if it is already there.
+    """Trains as `config` says and returns what `result.json` holds. A finished run is not trained again.
 
     Continues from the newest readable checkpoint. One process at a time writes a folder. What can be known to fail is
     refused before the first step.

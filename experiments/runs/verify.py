@@ -23,7 +23,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def verify_run(folder: Path) -> list[str]:
-    """What is wrong with a run folder, a line each; an empty list if nothing is."""
+    """What is wrong with a run folder, one line for each fault."""
     problems: list[str] = []
     for check in (_config, _metrics, _result, _files, _weights):
         try:

@@ -1,4 +1,4 @@
-"""Text from a trained model; and its loading, which is gpt_jax/loading.py."""
+"""Text from a trained model. gpt_jax/loading.py loads the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether runs can show anything: they have learned, and no baseline is ahead of them."""
+"""Whether runs can show anything: they must have learned, and no baseline may be ahead of them."""
 
 from __future__ import annotations
 

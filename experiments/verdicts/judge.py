@@ -1,4 +1,4 @@
-"""From results to verdicts: pairs, intervals, and the rule that was stated before the runs."""
+"""Turns results into verdicts, by pairs, intervals, and the rule that was stated before the runs."""
 
 from __future__ import annotations
 

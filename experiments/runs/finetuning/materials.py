@@ -28,7 +28,7 @@ SHAPE = (
 
 @dataclass(frozen=True)
 class Materials:
-    """What fine-tuning starts from."""
+    """What a fine-tuning starts from, read and checked."""
 
     task: LabelledTask
     splits: Mapping[str, Sequence[Example]]

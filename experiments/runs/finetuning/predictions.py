@@ -1,4 +1,4 @@
-"""What a fine-tuned model is worth: its scores beside the baselines', and a line for each prediction."""
+"""The scores of a fine-tuned model beside the baselines' scores, and a line for each prediction."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def prediction(task: LabelledTask, split: str, example: Example, found: Any) -> 
 
 
 def named(task: LabelledTask, label: int | float | None) -> Any:
-    """A label as people see it."""
+    """A label as people read it."""
     return label if label is None or not task.labels else task.labels[int(label)]
 
 

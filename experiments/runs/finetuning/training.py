@@ -1,6 +1,6 @@
-"""Fine-tuning as a run does it: a task and weights in, and in one folder the classifier and what it predicts.
+"""Fine-tuning as a run does it. A task and weights become a classifier and its predictions, in one folder.
 
-A run that was stopped starts again from its beginning: it takes minutes, and is the same again.
+A run that was stopped starts again from its beginning. It takes minutes, and gives the same result.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def finetune(
 
 
 def describe(config: RunConfig, materials: Materials) -> dict[str, str]:
-    """What the run will do, for people."""
+    """What the run will do, in words."""
     settings, task, splits = config.finetuning, materials.task, materials.splits
     count = len(splits["train"])
     start = "scratch" if materials.pretrained is None or settings.transfer_layers == -1 else str(settings.weights)

@@ -12,7 +12,7 @@ MOST = 512  # fake devices are threads of one processor
 def fake_devices(text: str | None) -> None:
     """Has JAX see "cpu:N", N devices on this machine's CPU; None leaves the devices as they are.
 
-    Must come before anything asks JAX for a device. Raises `InputError`.
+    Call this before anything asks JAX for a device. Raises `InputError`.
     """
     if text is None:
         return

@@ -47,7 +47,7 @@ class Pretraining:
         return digest_of([[open_source(name, data_dir, root, data.text_key).digest, n] for name, n in sources])
 
     def check(self, run: Run) -> None:
-        """Checkpoints have room, and the sample's prompt fits where the tokenizer is known before the data is."""
+        """Checks the room for checkpoints, and the sample's prompt if the tokenizer is known before the data."""
         check_room(run.folder, checkpoint_bytes(run.config), "the checkpoints that training keeps")
         check_installed(run.config.training)
         data = run.config.data
@@ -56,7 +56,7 @@ class Pretraining:
             check_prompt(run.config, make_tokenizer(data.tokenizer, run.config.model.vocab_size, None))
 
     def gather(self, run: Run) -> Corpus:
-        """The config's data as token windows, made now if it is not in the cache."""
+        """The config's data as token windows. Data that is not in the cache is prepared first."""
         config, alone = run.config, jax.process_count() == 1  # several processes stop where training would begin
         with run.screen.stages(in_bytes=True) as show:
 
@@ -145,7 +145,7 @@ def check_prompt(config: RunConfig, tokenizer: Tokenizer) -> None:
 
 
 def suggested_prompt(config: RunConfig, corpus: Corpus) -> str:
-    """What a model of this text may go on with: the run's own prompt, or else the validation text's first words."""
+    """A prompt for a model of this text: the run's own prompt, or else the validation text's first words."""
     prompt = " ".join(config.training.sample_prompt.split())
     if prompt:
         return prompt

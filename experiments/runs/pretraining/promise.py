@@ -1,4 +1,4 @@
-"""What a recipe amounts to before it is trained: its promise, its sizes, its memory and its time."""
+"""What a recipe promises and takes, before it is trained: its result, its sizes, its memory and its time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARE = 0.4  # of the peak: what good GPT-2 trainers reach on accelerators (llm.
 
 
 def described(recipe: Recipe) -> dict[str, str]:
-    """The recipe for people, a line each."""
+    """The recipe in words, a line for each of its properties."""
     config = recipe.config
     model, plan, flops = config.model, make_plan(config), train_flops_per_token(config.model)
     tokens = int(plan.tokens[-1])

@@ -1,6 +1,6 @@
-"""A run rehearsed: its data, its compiled step and three real steps, and what the whole of it would take.
+"""A rehearsal of a run: its data, its compiled step, three real steps, and what the whole run would take.
 
-Nothing of it stays but what the cache keeps: prepared data, the tokenizer and compiled programs.
+A rehearsal leaves nothing outside the cache, which keeps prepared data, the tokenizer and compiled programs.
 """
 
 from __future__ import annotations

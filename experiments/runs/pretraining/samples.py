@@ -53,7 +53,7 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 class Samples:
-    """`samples.txt`, opened to go on after `step`: what came after it is dropped."""
+    """`samples.txt`, opened to go on after `step`. Later samples in the file are dropped."""
 
     def __init__(self, path: Path, step: int):
         self._path = path
@@ -61,7 +61,7 @@ class Samples:
         write_atomically(path, "".join(kept))
 
     def write(self, step: int, tokens: int, text: str) -> None:
-        """Adds a sample; it is on disk when this returns."""
+        """Adds a sample, which is on disk when this returns."""
         entry = f"=== step {step}, {tokens} tokens, {len(text)} characters ===\n{text}\n\n"
         with self._path.open("ab") as file:
             file.write(entry.encode())

@@ -1,4 +1,4 @@
-"""Training as a run does it: a state, its hooks, its log and its checkpoints in one folder."""
+"""Training as a run does it, with its hooks, its log and its checkpoints in one folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, i
 
 
 class Session:
-    """One run, from where its folder stands to its end. `params` holds the last parameters after `train`."""
+    """One run, from the state of its folder to its end. `params` holds the last parameters after `train`."""
 
     def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen):
         self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
