@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,12 +74,20 @@ def seeds(text: str) -> tuple[int, ...]:
     return chosen
 
 
+def text(word: str) -> str:
+    """Reads a text: the bytes that were typed as UTF-8, also where the terminal's encoding is another one."""
+    try:
+        return os.fsencode(word).decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in word) else word
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not allowed: valid Unicode text") from None
+
+
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
     """Reads a whole number in `low..high`."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
-            limits = f"of at least {low}" if high == math.inf else f"in {low}..{high:g}"
+            limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
             raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a whole number {limits}")
         return int(text)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from experiments.arguments import text
 from experiments.command import Command
 from gpt_jax.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder that fine-tuning wrote")
-    parser.add_argument("--text", required=True, metavar="TEXT", help="the text, the first of two, or the context")
-    parser.add_argument("--text-b", metavar="TEXT", help="the second text, or the question")
-    parser.add_argument("--answer", action="append", default=[], metavar="TEXT", help="an answer; repeated")
+    parser.add_argument(
+        "--text", type=text, required=True, metavar="TEXT", help="the text, the first of two, or the context"
+    )
+    parser.add_argument("--text-b", type=text, metavar="TEXT", help="the second text, or the question")
+    parser.add_argument("--answer", type=text, action="append", default=[], metavar="TEXT", help="an answer; repeated")
 
 
 def classify(arguments: argparse.Namespace) -> int:
@@ -25,7 +28,7 @@ def classify(arguments: argparse.Namespace) -> int:
     folder = arguments.folder
     model = restore(folder)
     task = model.task
-    texts = tuple(text for text in (arguments.text, arguments.text_b) if text is not None) + tuple(arguments.answer)
+    texts = tuple(one for one in (arguments.text, arguments.text_b) if one is not None) + tuple(arguments.answer)
     wanted = {
         "classification": ("--text", len(texts) == 1 and not arguments.answer),
         "entailment": ("--text (the premise) and --text-b (the hypothesis)", len(texts) == 2 and not arguments.answer),
@@ -37,9 +40,6 @@ def classify(arguments: argparse.Namespace) -> int:
     }[task.shape]
     if not wanted[1]:
         raise InputError(f"{folder}: {task.name} is {task.shape.replace('_', ' ')}: {wanted[0]} must be given, no more")
-    for text in texts:
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError(f"{text!a} is not allowed: valid Unicode text")
     found = model.predict([Example(texts=texts, label=None, id="", group="")])[0]
     if task.regression:
         print(f"{found:.3f}  (from {task.regression[0]:g} to {task.regression[1]:g})")

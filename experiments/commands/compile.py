@@ -45,9 +45,8 @@ def compile_config(arguments: argparse.Namespace) -> int:
 
 
 def _show(name: str, report: Any) -> None:
-    from rich.console import Console
-
     from experiments.runs.screen import Screen
+    from experiments.terminal import make_console
 
     gib = 2**30
     shape = ", ".join(f"{axis}={size}" for axis, size in report.mesh.items())
@@ -71,7 +70,7 @@ def _show(name: str, report: Any) -> None:
         f"MFU at most {report.utilisation:.0%}",
         "verdict": "fits" if report.fits else f"does not fit: {report.missing_bytes / gib:.2f} GiB are missing",
     }
-    Screen(Console()).table(f"{name} on {report.topology}", rows)
+    Screen(make_console()).table(f"{name} on {report.topology}", rows)
 
 
 COMMAND = Command(

@@ -27,15 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def contamination(arguments: argparse.Namespace) -> int:
     """Prints a table of the overlaps and writes `--out`, a json file with every item's verdict."""
-    from rich.console import Console
-
+    from experiments.terminal import make_console
     from gpt_jax.contamination.overlap import NgramFilter, bloom_overlap, false_positives, split_tasks
+    from gpt_jax.disk import write_atomically
 
     tasks = {}
     for name in arguments.tasks.split(","):
         tasks |= _texts(name, arguments.data_dir)
     output_file(arguments.out, ("corpus", "filter", "tasks"))
-    console = Console()
+    console = make_console()
     with console.status("reading the corpus: 8-grams"):
         training = NgramFilter()
         training.add(_documents(arguments))
@@ -54,7 +54,7 @@ def contamination(arguments: argparse.Namespace) -> int:
     }
     _show(console, report)
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_atomically(arguments.out, json.dumps(report, indent=1) + "\n")
     return 0
 
 
@@ -72,6 +72,8 @@ def _row(overlaps: list[Any], split: Any) -> dict[str, Any]:
 def _show(console: Any, report: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from experiments.terminal import print_whole
+
     console.print(f"contamination by {report['corpus']}", soft_wrap=True)
     table = Table()
     table.add_column("task")
@@ -83,7 +85,7 @@ def _show(console: Any, report: dict[str, Any]) -> None:
             Path(name).name, f"{row['items']:,}", f"{row['ngrams']:,}", f"{row['overlap']:.2%}", str(row["n"]),
             f"{len(row['clean']):,}", f"{dirty:,}", f"{dirty / row['items']:.1%}",
         )  # fmt: skip
-    console.print(table)
+    print_whole(console, table)
     found = report["filter"]
     console.print(
         f"filter: {found['ngrams']:,} 8-grams in {found['bytes'] / 2**20:,.0f} MiB at a rate of {found['rate']:.0e}; "

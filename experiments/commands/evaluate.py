@@ -49,17 +49,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise InputError(f"--data-dir: {str(arguments.data_dir)!r} is not a folder")
     output_file(arguments.out, ("folder", "overflow", "results"), ".items.jsonl", ".png")
 
-    from rich.console import Console
-
     from experiments.runs.screen import Screen
     from experiments.runs.weights import load_model
+    from experiments.terminal import make_console
     from gpt_jax.disk import keep_compiled_programs
     from gpt_jax.evaluation.scoring import TextModel
     from gpt_jax.evaluation.task import find_tasks
 
     keep_compiled_programs()
     tasks = find_tasks(arguments.tasks.split(","))
-    screen = Screen(Console(stderr=arguments.json))
+    screen = Screen(make_console(stderr=arguments.json))
     splits = read_splits(arguments.overlap, [task.name for task in tasks]) if arguments.overlap is not None else {}
     results: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
@@ -201,6 +200,8 @@ def _write(arguments: argparse.Namespace, screen: Any, results: list, records: l
 def _table(console: Any, results: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
+    from experiments.terminal import print_whole
+
     stepped, split = "step" in results[0], any(row["items"] != "all" for row in results)
     table = Table()
     for name in (
@@ -224,9 +225,7 @@ def _table(console: Any, results: list[dict[str, Any]]) -> None:
             f"{row['n']:,}", row["unit"],
             *(["" if row.get("change") is None else f"{row['change']:+.1%}"] if split else []),
         )  # fmt: skip
-    if not console.is_terminal:
-        console.width = 140
-    console.print(table)
+    print_whole(console, table)
 
 
 def figure(value: float | None) -> str:

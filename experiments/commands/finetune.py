@@ -24,17 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def finetune(arguments: argparse.Namespace) -> int:
     """Fine-tunes a model on a task, seed by seed, and prints what came of it beside the baselines."""
-    from rich.console import Console
-
     from experiments.runs import runner
     from experiments.runs.screen import outlasting
     from experiments.runs.signals import CommandStopped, stop_on_signal
+    from experiments.terminal import make_console
     from experiments.verdicts.printout import print_over_seeds
 
     data_dir = existing(arguments.data_dir, "--data-dir")
     configs = configurations(arguments)
     writable(arguments.out)
-    console = outlasting(Console())
+    console = outlasting(make_console())
     results = {}
     with stop_on_signal() as should_stop:
         for seed, config in configs.items():

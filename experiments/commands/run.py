@@ -66,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     from experiments.verdicts.printout import print_report
 
     console = joined_console(arguments.hosts)
-    console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}", highlight=False)
+    console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}")
     console.print(
         f"arms: {', '.join(arms)}; seeds: {', '.join(map(str, seeds))}; in {arguments.out / e.name}", highlight=False
     )
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(note)
     lost = _train_all(e, arguments.scale, configs, arguments.out, data_dir, console, arguments.hosts)
     if arguments.to_decide:
         from experiments.verdicts.stages import plan_lines, second_stage

@@ -55,12 +55,11 @@ def show(arguments: argparse.Namespace) -> int:
 
 def show_recipe(name: str) -> int:
     """Prints what a recipe promises, and what it amounts to."""
-    from rich.console import Console
-
     from experiments.runs.pretraining.promise import described
     from experiments.runs.screen import Screen
+    from experiments.terminal import make_console
 
-    Screen(Console()).table(name, described(configs.recipe(name)))
+    Screen(make_console()).table(name, described(configs.recipe(name)))
     print(f"\n{START} train {name} --dry-run: what it takes here;  {START} train {name}: trains it")
     return 0
 

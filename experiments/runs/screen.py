@@ -22,6 +22,7 @@ from rich.text import Text
 
 from experiments.runs.full_disk import hush_writers
 from experiments.runs.signals import Outlasting, leave
+from experiments.terminal import make_console
 from gpt_jax.parallel.hosts import initialize, is_writer
 
 
@@ -29,7 +30,7 @@ def joined_console(hosts: str | None) -> Console:
     """The terminal of a run, after joining the other processes that `--hosts` names; one process prints."""
     hush_writers()
     initialize(hosts, leave)
-    return outlasting(Console(quiet=not is_writer()))
+    return outlasting(make_console(quiet=not is_writer()))
 
 
 def outlasting(console: Console) -> Console:
@@ -68,14 +69,20 @@ class Screen:
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """A spinner while something of unknown length goes on."""
-        with self.console.status(what):
+        with self.console.status(Text(what)):
             yield
 
     @contextmanager
     def stages(self, in_bytes: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
         """Gives `report(stage, done, total)`: a bar for each stage, with its ETA, and with MB/s if `in_bytes`."""
         speed = (TransferSpeedColumn(), TextColumn("ETA")) if in_bytes else ()
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *speed, TimeRemainingColumn()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            *speed,
+            TimeRemainingColumn(),
+        )
         tasks = {}
         with Progress(*columns, console=self.console, transient=True) as progress:
 

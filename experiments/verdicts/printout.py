@@ -12,6 +12,7 @@ from rich.table import Table
 from experiments.experiment import Experiment
 from experiments.runs.results import read_result
 from experiments.runs.screen import Screen
+from experiments.terminal import make_console, print_whole
 from experiments.verdicts import report as reports
 from experiments.verdicts.statistics import mean_and_sd, t_interval
 
@@ -21,27 +22,25 @@ SPLITS = ("train/", "validation/", "test/", "ood", "gap/", "relative_gap/", "det
 
 def print_report(e: Experiment, folder: Path) -> None:
     """Makes the report of one experiment's folder, and prints its verdicts and its table."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140
+    console = make_console()
     made = reports.make_report(e, folder)
     table = Table("arm", "runs", "failed", *e.metrics, title=f"{e.name}: mean ± sd", title_justify="left", box=None)
     for column in table.columns[1:]:
         column.overflow = "fold"
     for arm, runs, failed, _, *means in reports.arms_rows(made):
         table.add_row(arm, runs, failed, *means)
-    console.print(table)
+    print_whole(console, table)
     for judged in made.judged:
         if judged.comparison.primary or judged.differences:
             print(reports.verdict_line(judged))
     if made.missing:
-        console.print(f"partial: {len(made.missing)} of the scale's runs are not finished", highlight=False)
+        console.print(f"partial: {len(made.missing)} of the scale's runs are not finished")
     print(f"report: {made.path}")
 
 
 def print_named_runs(folder: Path) -> None:
     """Prints, for each task in DIR/finetune or each recipe in DIR/train (`folder`), its figures over the seeds."""
-    console = Console()
+    console = make_console()
     for named in sorted({path.parent.parent for path in folder.glob("*/seed-*/result.json")}):
         results = [read_result(path) for path in sorted(named.glob("seed-*/result.json"))]
         good = [result.metrics for result in results if not result.metrics.get("diverged")]

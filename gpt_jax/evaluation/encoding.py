@@ -53,8 +53,10 @@ def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: in
 
     def choice(context: str, continuation: str) -> Scored:
         row = pair(context, continuation)
-        if not continuation or (context and row.start >= len(row.tokens)):
-            raise InputError(f"choices: {continuation!r} is not allowed: at least one token, for nothing is certain")
+        if not scores([row]):
+            raise InputError(
+                f"choices: {continuation!r} is not allowed: it has no token to score, and what has none is certain"
+            )
         return row
 
     def one(request: Request) -> Encoded:
@@ -119,6 +121,11 @@ def windows(tokens: Sequence[int], context_length: int, stride: int) -> tuple[Sc
 def _check_stride(stride: int, context_length: int) -> None:
     if not 1 <= stride <= context_length:
         raise InputError(f"stride: {stride} is not allowed: 1 to {context_length}, the model's context")
+
+
+def scores(rows: Sequence[Scored]) -> bool:
+    """Whether there is a token to score in any of `rows`."""
+    return any(row.start < len(row.tokens) for row in rows)
 
 
 def excess(encoded: Encoded, context_length: int) -> int:

@@ -143,8 +143,10 @@ def ask(
     examples = [draw(pool, item, shots, options.seed, n) for n, item in zip(numbers, items, strict=True)]
     asked = [task.requests(item, shown(task, own)) for item, own in zip(items, examples, strict=True)]
     for n, part in zip(numbers, asked, strict=True):
-        if not part or any(isinstance(r, Choice) and not all(r.continuations or [""]) for r in part):
-            raise InputError(f"{task.name}: item {n} has no choice, or an empty one: at least one, each not empty")
+        if not part or any(isinstance(r, Choice) and not all(map(str.strip, r.continuations or [""])) for r in part):
+            raise InputError(
+                f"{task.name}: item {n} has no choice, or a blank one: at least one is needed, and text in each"
+            )
     flat = _encode(model, [r for part in asked for r in part], options)
     encoded = []
     for part in asked:

@@ -29,6 +29,14 @@ def pick(options: Sequence[Likelihood], alone: Sequence[Likelihood] | None, by: 
     return values.index(max(values))
 
 
+def is_right(values: Sequence[float], choices: Sequence[str], answer: int) -> bool:
+    """Whether the choice of the highest value, the first of equal values, is the right one.
+
+    Choices that read the same are the same: each is right where one is.
+    """
+    return choices[values.index(max(values))] == choices[answer]
+
+
 def choice_task(
     name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, by: Rule = "mean", chance: float,
     pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "\n\n", answer_context: str = "Answer:",

@@ -23,7 +23,7 @@ from lm_eval.api.registry import model_registry
 
 from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.encoding import encode, truncate
+from gpt_jax.evaluation.encoding import encode, scores, truncate
 from gpt_jax.evaluation.evaluator import Options, answer
 from gpt_jax.evaluation.requests import Answer, Generate, LogLikelihood, Request, Rolling, choices, likelihood, written
 from gpt_jax.evaluation.scoring import TextModel
@@ -50,9 +50,6 @@ class HarnessModel(LM):
         return self.model.tokenizer.digest
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        for request in requests:
-            if not request.args[1]:
-                raise InputError(f"loglikelihood: an empty continuation after {request.args[0][-40:]!r} is not allowed")
         answers = self._answers([LogLikelihood(*request.args) for request in requests], disable_tqdm)
         found = [(likelihood(a).log_prob, likelihood(a).greedy) for a in answers]
         for request, value in zip(requests, found, strict=True):
@@ -77,6 +74,12 @@ class HarnessModel(LM):
 
         context = self.model.config.context_length
         encoded = [truncate(e, context) for e in encode(self.model.tokenizer, requests, context, context)]
+        for request, e in zip(requests, encoded, strict=True):
+            if isinstance(request, LogLikelihood) and isinstance(e, tuple) and not scores(e):
+                raise InputError(
+                    f"loglikelihood: the continuation {request.continuation!r} after {request.context[-40:]!r} has no "
+                    "token to score: at least one is needed"
+                )
         with tqdm(disable=silent, desc="gpt_jax", unit=" tokens") as bar:
 
             def progress(done: int, total: int) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.detokenize import JOINER, PENN, detokenize
+from gpt_jax.evaluation.forms import is_right
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
@@ -29,6 +30,8 @@ def items(files: Files, kind: str) -> list[Item]:
             raise InputError(f"{name}: {last!r} is not query, answer, nothing and candidates, between tabs")
         query, answer, _, candidates = parts
         choices = candidates.split("|")
+        if not all(choice.strip() for choice in choices):
+            raise InputError(f"{name}: {last!r} has an empty candidate: each is a word")
         found.append({"story": story, "query": query, "choices": choices, "answer": choices.index(answer)})
     return found
 
@@ -50,7 +53,7 @@ def running_text(lines: list[str]) -> str:
 
 def score(item: Item, answers: list[Answer]) -> Row:
     values = [likelihood(answer).log_prob for answer in answers]
-    return {"correct": values.index(max(values)) == item["answer"]}
+    return {"correct": is_right(values, item["choices"], item["answer"])}
 
 
 TASKS = tuple(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpt_jax.data.public_files import Files
+from gpt_jax.evaluation.forms import is_right
 from gpt_jax.evaluation.labelled import TEST, examples
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
 from gpt_jax.evaluation.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
@@ -17,6 +18,7 @@ from gpt_jax.evaluation.task import Item, Row, Task
 from gpt_jax.evaluation.tasks import race as races
 from gpt_jax.evaluation.tasks.winograd import contexts, read
 
+VERY = (" negative", " positive")  # in the order of the labels
 THRESHOLD_EXAMPLES = 1000  # of CoLA's training set
 
 
@@ -56,12 +58,12 @@ def reviews(files: Files) -> list[Item]:
 
 
 def very(item: Item, shown: str) -> list[Request]:
-    return [Choice(f"{item['text']} very", (" negative", " positive"))]
+    return [Choice(f"{item['text']} very", VERY)]
 
 
 def likelier(item: Item, answers: list[Answer]) -> Row:
     values = [answer.log_prob for answer in choices(answers[0])]
-    return {"correct": values.index(max(values)) == item["answer"]}
+    return {"correct": is_right(values, VERY, item["answer"])}
 
 
 def definite_pronouns(files: Files) -> list[Item]:
@@ -75,7 +77,7 @@ def rest_of_sequence(item: Item, shown: str) -> list[Request]:
 
 def best_average(item: Item, answers: list[Answer]) -> Row:
     values = [likelihood(answer).per_token for answer in answers]
-    return {"correct": values.index(max(values)) == item["answer"]}
+    return {"correct": is_right(values, item["choices"], item["answer"])}
 
 
 def chosen(name: str, summary: str, items, requests, score, chance: float) -> Task:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gpt_jax.data.public_files import Files
 from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.forms import choice_task
+from gpt_jax.evaluation.forms import choice_task, is_right
 from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row
 
@@ -38,7 +38,7 @@ def answers_after_question(item: Item, shown: str) -> list[Request]:
 
 def by_mean(item: Item, answers: list[Answer]) -> Row:
     values = [answer.per_token for answer in choices(answers[0])]
-    return {"correct": values.index(max(values)) == item["answer"]}
+    return {"correct": is_right(values, item["choices"], item["answer"])}
 
 
 TASKS = (

@@ -23,8 +23,10 @@ def read(text: str, where: str) -> list[Item]:
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = [line.strip() for line in block.split("\n")]
         choices = [choice.strip() for choice in lines[2].split(",")] if len(lines) >= 4 else []
-        if len(choices) != 2 or lines[3].lower() not in [choice.lower() for choice in choices]:
-            raise InputError(f"{where}: {lines[0]!r}: expected a sentence, a pronoun, `A,B` and the right one of them")
+        if len({*choices}) != 2 or not all(choices) or lines[3].lower() not in [choice.lower() for choice in choices]:
+            raise InputError(
+                f"{where}: {lines[0]!r}: expected a sentence, a pronoun, two different `A,B` and the right one"
+            )
         at = re.search(r"\[MASK\]" if lines[1] == MASK else rf"(?<!^)\b{re.escape(lines[1])}\b", lines[0])
         if at is None:
             raise InputError(f"{where}: {lines[0]!r} does not hold {lines[1]!r}")

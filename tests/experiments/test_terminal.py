@@ -1,0 +1,117 @@
+"""What is printed, wherever it goes: a pipe that closes, a terminal that is not UTF-8 or is narrow; brackets."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from experiments.cli import main
+from experiments.terminal import _Unheard, make_console, print_whole
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str, **changes: str) -> subprocess.Popen:
+    """Runs `code` with the command line's streams; its output goes into a pipe."""
+    start = "import sys; from experiments.terminal import forgive_streams; forgive_streams();"
+    env = {key: value for key, value in os.environ.items() if key not in ("LC_ALL", "LANG", "PYTHONIOENCODING")}
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code], cwd=ROOT, env=env | changes, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_command_whose_reader_goes_away_goes_on_to_its_end(tmp_path):
+    """The reader leaves after one line; what comes after the print that nobody reads still happens."""
+    code = (
+        "from pathlib import Path; print('first', flush=True); __import__('time').sleep(0.5);"
+        "[print('more' * 1000) for _ in range(100)];"
+        f"Path({str(tmp_path / 'done')!r}).touch(); print('last', file=sys.stderr); sys.exit(3)"
+    )
+    started = python(code)
+    assert started.stdout is not None and started.stderr is not None
+    assert started.stdout.readline() == b"first\n"
+    started.stdout.close()
+    assert started.stderr.read() == b"last\n"
+    assert started.wait(timeout=30) == 3 and (tmp_path / "done").exists()
+
+
+def test_a_reading_command_into_a_closed_pipe_ends_well():
+    command = [sys.executable, "-m", "experiments", "list"]
+    done = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout is not None and done.stderr is not None
+    done.stdout.close()
+    assert (done.stderr.read(), done.wait(timeout=60)) == (b"", 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_only_a_missing_reader_is_forgiven():
+    with pytest.raises(OSError, match="No space"), _Unheard("/dev/full", "wb") as full:
+        full.write(b"x")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_characters_that_the_terminal_lacks_are_replaced(changes):
+    code = (
+        "from experiments.terminal import make_console, print_whole; from rich.table import Table;"
+        "table = Table('caf\\u00e9'); table.add_row('\\u03b1 1'); print_whole(make_console(), table);"
+        "print('\\u03b2 2 \\udcff'); print('\\u03b3 3', file=sys.stderr)"
+    )
+    out, err = python(code, **changes).communicate(timeout=60)
+    assert err == b"\\u03b3 3\n" and b"? 1" in out and out.endswith(b"? 2 ?\n") and b"caf?" in out
+
+
+@pytest.fixture
+def narrow(monkeypatch, capsys):
+    """A terminal of 40 columns; what it shows is captured."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = make_console()
+    assert console.is_terminal and console.width == 40
+    return console
+
+
+def test_figures_stay_whole_on_a_narrow_terminal(narrow, capsys):
+    figures = [f"{n * 123_456_789:,}" for n in range(1, 8)]
+    table = Table(*(f"column {n}" for n in range(7)))
+    table.add_row(*figures)
+    print_whole(narrow, table)
+    shown = capsys.readouterr().out
+    assert all(figure in shown for figure in figures) and narrow.width == 40
+
+
+def test_brackets_are_text(narrow, capsys):
+    table = Table("[bold]a", title="[/red]")
+    table.add_row("[/x] :smile:")
+    narrow.print("runs/[bold]x [/red]")
+    print_whole(narrow, table)
+    shown = capsys.readouterr().out
+    for text in ("runs/[bold]x [/red]", "[bold]a", "[/red]", "[/x] :smile:"):
+        assert text in shown
+
+
+def test_a_run_into_a_folder_with_brackets_is_run(capsys, tmp_path, fake_runner):
+    out = tmp_path / "[bold]x[/red]"
+    argv = ["run", "context_length", "--scale", "smoke", "--seeds", "0:2", "--out", str(out)]
+    assert main(argv) == 0 and main(["report", str(out)]) == 0
+    assert "[bold]x[/red]" in capsys.readouterr().out and (out / "context_length" / "report.md").is_file()
+
+
+def test_texts_are_the_bytes_that_were_typed(capsys):
+    from experiments.arguments import text
+
+    assert text("a \u00e9") == "a \u00e9"
+    assert text("\u00e9".encode().decode("ascii", "surrogateescape")) == "\u00e9"  # as a C locale reads it
+    for argv in (
+        ["sample", ".", "--prompt", "\udcff"],
+        ["classify", ".", "--text", "\udcff"],
+        ["classify", ".", "--text", "a", "--text-b", "\ud800"],
+        ["classify", ".", "--text", "a", "--answer", "\udcff"],
+    ):
+        assert main(argv) == 2
+        assert "valid Unicode text" in capsys.readouterr().err
