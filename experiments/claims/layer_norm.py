@@ -10,10 +10,10 @@ nats/token; (3) each at its best learning rate and warm-up, an equal loss, withi
 initialisation that falls faster with depth: the slope of log norm over log L is lower, by at least 0.25.
 
 Measured: validation loss after the same tokens in the same order, at learning rates x warm-up {0, 5 %, 20 %} of
-training; the same cell compared with itself as well as the best of each sweep. A run fails if its loss stops being
-finite or if it ends within 0.02 nats of the unigram entropy of the validation text, where post-LN parks at high
-rates without ever diverging. Both arms are initialised after Glorot, as in Xiong et al.: at small widths GPT's
-N(0, 0.02) is far below it and hides the effect. (4) needs no training, and compares the scaling with L, not the
+training; a cell is compared with the same cell, and the best of one sweep with the best of the other. A run fails if
+its loss stops being finite or if it ends within 0.02 nats of the unigram entropy of the validation text, where post-LN
+parks at high rates without ever diverging. Both arms are initialised after Glorot, as in Xiong et al.: at small widths
+GPT's N(0, 0.02) is far below it and hides the effect. (4) needs no training, and compares the scaling with L, not the
 level, which depends on the initialisation. `again` is one pre-LN cell at other seeds: the noise floor.
 
 The rates were chosen, before the runs that count, by a pilot of one seed, so that both arms train in a part of the

@@ -1,9 +1,9 @@
 """GPT-1, GPT-2 and GPT-3 as one decoder with three settings: same size, same text, same budget.
 
-What the papers changed in the architecture, and nothing else: GPT-1 is post-LN with 512 tokens of context and its
-own initialisation; GPT-2 is pre-LN with a final norm, 1,024 tokens and residual projections scaled by depth; GPT-3
-is GPT-2 with attention that alternates between dense and banded layers (the band's width is unpublished: 256).
-GPT-2 and GPT-3 do not ablate these changes; the papers' models also grew, which is held fixed here.
+The arms differ in what the papers changed in the architecture, and in nothing else. GPT-1 is post-LN with 512 tokens of
+context and its own initialisation; GPT-2 is pre-LN with a final norm, 1,024 tokens and residual projections scaled by
+depth; GPT-3 is GPT-2 with attention that alternates between dense and banded layers (the band's width is unpublished:
+256). GPT-2 and GPT-3 do not ablate these changes; the papers' models also grew, which is held fixed here.
 
 Stated before any run: GPT-2's architecture has the lower loss (by at least 0.01 bits/byte), and GPT-3's sparse layers
 cost nothing (within 0.02 bits/byte, twice what the Sparse Transformer's fixed pattern differs by from dense on

@@ -1,9 +1,9 @@
 """Pre-trainings that differ in sources, tokens and size: what `ood` fine-tunes.
 
 The founding note (docs/NOTE.md) says that more, and more diverse, pre-training data is better for OOD generalisation.
-So: one size on 1, 2 and 4 sources at one budget of tokens (diversity); that size on 1/8, 1/4, 1/2 and all of the
-tokens of the mix of four (scale); and, on all of it, a smaller and a larger decoder and an LSTM. What they are good
-for is measured by `ood`; here only their pre-training is.
+This experiment trains one size on 1, 2 and 4 sources at one budget of tokens (diversity). It trains that size on 1/8,
+1/4, 1/2 and all of the tokens of the mix of four (scale). And it trains a smaller and a larger decoder and an LSTM on
+all of them. Only the pre-training is measured here. `ood` measures what the models are good for.
 
 Stated before any run, in bits per byte of held-out text of the mix: half the tokens is worse than all, an eighth is
 worse than half, and the LSTM is worse than the decoder of about its size, each by at least 0.02 bits/byte. The margin
@@ -13,10 +13,10 @@ difference.
 --data-dir has a folder of text for each source: books, news, speeches and wikipedia. A mixture draws its sources in
 equal shares of the tokens (`data.source`, docs/DATA.md), so arms of one budget see as much text, however many sources
 they have; a source that is smaller than its share is read again, and a run prints how often. Ours are novels, radio
-news, presidents' speeches and Wikipedia. Sources differ in what they are as well as in how many they are: one order of
-four shows no more than that order. Each mixture trains its own tokenizer, so that bits per byte of one are on its own
-text, and compare only within the mix of four; of each source they are logged too. One run each: `ood` repeats the
-fine-tuning with seeds, and not this.
+news, presidents' speeches and Wikipedia. Sources differ in kind and in number. One order of four shows no more than
+that order. Each mixture trains its own tokenizer, so that bits per byte of one are on its own text, and compare only
+within the mix of four; of each source they are logged too. One run each: `ood` repeats the fine-tuning with seeds, and
+not this.
 
 The figures of docs/LOG.md are of files made beforehand: 8 million characters in every mixture, in equal shares of the
 characters. Since then the shares are of the tokens, and a source gives all its text; directions and margins stay.

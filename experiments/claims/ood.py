@@ -30,7 +30,7 @@ in `detection/NAME/auroc` and `far95`.
 Seeds are of the fine-tuning: each arm has one pre-training, of `mixtures` (run that first, in the same --out and from
 the same folder), so that an interval says nothing of what another pre-training would give. --data-dir holds SST-2 and
 the files that docs/FINETUNING.md lists. `finetuning.task=cola_sources`, `stsb_images` and the others of
-gpt_jax/data/pairs/ood.py are measured alike.
+gpt_jax/data/pairs/shifted.py are measured alike.
 """
 
 from experiments.bases import PAPER, SMOKE, WEIGHTS, fine_tuning, model_of, starting_from

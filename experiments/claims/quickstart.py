@@ -1,11 +1,11 @@
 """A small GPT learns to write from real text, in minutes, on two CPU cores.
 
-GPT-2's decoder at a small size, with a 4,096-entry SentencePiece vocabulary, on 38 plays of Shakespeare. It is
-not a claim of a paper but the first thing to run: it shows the derived quantities, samples as it learns, and ends
-with the validation loss in bits per byte, a loss curve, a sample, and the commands that go on from there.
+The model is GPT-2's decoder at a small size, with a 4,096-entry SentencePiece vocabulary, on 38 plays of Shakespeare.
+This is not a claim of a paper but the first thing to run. The run shows the derived quantities, and samples as the
+model learns. It ends with the validation loss in bits per byte, a loss curve, a sample, and the next commands.
 
 Measured: validation loss, in nats per token and bits per byte (comparable across tokenizers), over text that was
-held out by document. `--data-dir FOLDER` trains on your own .txt, .md or .jsonl files.
+held out by document. `--data-dir FOLDER` trains on your own text (docs/DATA.md).
 """
 
 import configs
