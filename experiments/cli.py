@@ -3,6 +3,9 @@
 The status is 0 when all is done, and when a run was asked to stop (Ctrl-C, SIGTERM) and wrote its checkpoint; 1 when
 a run failed (it diverged, the disk is full: the last line says which); 2 for wrong use, with one line on stderr; 130
 when a second signal, or one where nothing is being trained, stopped it at once. Stopping says how to go on.
+
+A command whose output nobody reads any more (`list | head -1`) goes on to its end, with the status that it would have
+had; characters that the terminal's encoding lacks are replaced (terminal.py).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 import gpt_jax.evaluation.harness as harness
+from experiments.cli import main
 from gpt_jax import GPT, InputError, ModelConfig, save_pretrained
 from gpt_jax.data.public_files import Files
 from gpt_jax.data.tokenizers import make_tokenizer
@@ -123,6 +124,28 @@ def test_transformers_gpt2_gives_the_same_answers_to_every_kind_of_request(folde
                 for (ours, _), (other, _) in zip([r[0] for r in a["resps"]], [r[0] for r in b["resps"]], strict=True):
                     assert math.isclose(float(ours), float(other), rel_tol=1e-5)
                 assert [r[0][1] for r in a["resps"]] == [r[0][1] for r in b["resps"]]
+
+
+def test_the_command_runs_the_harness_from_words_to_its_table(folder, theirs, capsys):
+    words = ["--model_args", f"path={folder / 'weights'}", "--include_path", str(folder), "--tasks", "l"]
+    assert main(["harness", *words]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "|perplexity" in line.replace(" ", "")]
+    assert f"{theirs['results']['l']['perplexity,none']:.4f}"[:6] in row
+
+
+def test_a_model_or_a_continuation_that_cannot_be_scored_is_one_line(folder, capsys):
+    rows = [{"text": "a b", "end": end} for end in (" c", "")]
+    write(folder / "empty" / "rows.jsonl", rows)
+    (folder / "empty" / "e.yaml").write_text(
+        f"task: e\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {folder / 'empty' / 'rows.jsonl'}\n"
+        f"  cache_dir: {folder / 'cache'}\noutput_type: loglikelihood\ntest_split: test\n"
+        "doc_to_text: '{{text}}'\ndoc_to_target: '{{end}}'\ntarget_delimiter: ''\nmetric_list:\n  - metric: acc\n",
+        encoding="utf-8",
+    )
+    for path, named in ((folder / "none", "neither a run folder"), (folder / "weights", "no token to score")):
+        words = ["--model_args", f"path={path}", "--include_path", str(folder / "empty"), "--tasks", "e"]
+        assert main(["harness", *words]) == 2
+        assert named in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_generation_keywords_are_read_or_refused():
