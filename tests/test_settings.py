@@ -1,4 +1,4 @@
-"""Generation, beams, scoring and training come out the same, whatever settings of JAX a user has."""
+"""Generation, beams, scoring, training and fine-tuning come out the same, whatever settings of JAX a user has."""
 
 from functools import cache
 
@@ -11,11 +11,13 @@ from gpt_jax.config import OptimizerConfig, TrainingConfig
 from gpt_jax.evaluation.beam import beam_search
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.scoring import score
+from gpt_jax.finetuning.fit import fit
 from gpt_jax.generation import generate
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import make_mesh
 from gpt_jax.training.state import init_state
 from tests.evaluation.models import TINY, text_model
+from tests.finetuning.tiny import TOKENIZER, examples, run_config, task
 
 ROW = tuple(range(3, 40))
 SETTINGS = {
@@ -29,6 +31,10 @@ SETTINGS = {
     "highest": {"jax_default_matmul_precision": "highest"},
     "bfloat16": {"jax_default_matmul_precision": "bfloat16"},
 }
+
+
+def slow(act):
+    return pytest.param(act, marks=pytest.mark.slow)
 
 
 @cache
@@ -74,6 +80,19 @@ def training():
     return losses, [line for line in lines if "@main(" not in line]  # NaN checks donate no arguments
 
 
+def finetuning():
+    """The metrics of every update and epoch of a classifier, and what it predicts, to the last bit."""
+    shape, told = "classification", []
+    splits = {"train": examples(shape, 16), "validation": examples(shape, 8, 1), "test": examples(shape, 8, 2)}
+
+    def tell(update, metrics):
+        told.append((update, {name: float(value) for name, value in metrics.items()}))
+
+    config = run_config(epochs=1, auxiliary_weight=0.5)
+    classifier = fit(config, task(shape), splits, TOKENIZER, None, tell, tell)
+    return told, np.asarray(classifier.predict(splits["test"])).tolist()
+
+
 def lowered_step(config):
     return lower_step(config, make_mesh(config.mesh, jax.devices()[:1]), 1, 2)
 
@@ -83,7 +102,7 @@ def compiled_step(config):
     return lowered_step(config).compile()
 
 
-@pytest.mark.parametrize("act", [greedy, sampled, beams, scores, pytest.param(training, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("act", [greedy, sampled, beams, scores, finetuning, slow(training)])
 def test_the_settings_of_a_user_decide_nothing(act):
     usual = {name: getattr(jax.config, name) for settings in SETTINGS.values() for name in settings}
     a_model(), a_key()
