@@ -31,6 +31,7 @@ from gpt_jax.data.stream import BLOCK
 from gpt_jax.data.text import blocks
 from gpt_jax.data.tokenizers.merging import merging_by_id
 from gpt_jax.data.tokenizers.openai_bpe import FILE, packaged_gpt2
+from gpt_jax.disk import parse_json
 
 WHOLE, ENCODER, TIKTOKEN, TOKENIZERS = "whole preparation", "encoder", "tiktoken", "tokenizers"
 CANDIDATES = (WHOLE, ENCODER, TIKTOKEN, TOKENIZERS)
@@ -91,7 +92,8 @@ def in_a_process(candidate: str, folder: Path, cores: int) -> dict[str, float]:
     """`measure` in a new process that may use so many cores."""
     command = [sys.executable, __file__, str(folder), "--measure", candidate, "--cores", str(cores)]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "true"}
-    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, encoding="utf-8")
+    return parse_json(done.stdout, candidate)
 
 
 def summary(found: dict[str, list[dict[str, float]]], size: float) -> dict[str, float]:

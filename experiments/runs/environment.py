@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gpt_jax.disk import parse_json
+
 PACKAGES = ("gpt-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "sentencepiece")
 PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "jax-rocm7-plugin", "jax-rocm60-plugin")
 VARIABLES = (
@@ -82,11 +84,11 @@ def _jax_defaults() -> dict[str, Any] | None:
     code = "import json, jax; print(json.dumps(jax.config.values, default=str))"
     bare = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     printed = _output([sys.executable, "-c", code], env=bare, timeout=120)
-    return None if printed is None else json.loads(printed)
+    return None if printed is None else parse_json(printed, "JAX's settings")
 
 
 def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+    return parse_json(json.dumps(value, default=str), "a setting")
 
 
 def _drivers(backend: str) -> dict[str, str | None]:

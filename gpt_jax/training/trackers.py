@@ -39,17 +39,17 @@ class Tracker(Protocol):
 class Guarded:
     """A tracker that never ends a run, never holds one up, and never raises.
 
-    `open()` makes the tracker at once; a thread then writes to it. Once the tracker fails, or lags `MOST_WAITING` lines
+    `make()` makes the tracker at once; a thread then writes to it. Once the tracker fails, or lags `MOST_WAITING` lines
     behind, `warn` gets one line and the tracker is left alone. `close` waits `patience` seconds for what is unwritten.
     """
 
-    def __init__(self, name: str, open: Callable[[], Tracker], warn: Callable[[str], None], patience: float = 60.0):
+    def __init__(self, name: str, make: Callable[[], Tracker], warn: Callable[[str], None], patience: float = 60.0):
         self._name, self._warn, self._patience = name, warn, patience
         self._waiting: queue.Queue[tuple[int, int, dict[str, float]] | None] = queue.Queue(MOST_WAITING)
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
         try:
-            tracker = open()
+            tracker = make()
         except Exception as error:
             self._leave_alone(_told(error))
             return

@@ -165,4 +165,4 @@ def test_two_patterns_of_one_name_are_refused_and_one_may_be_defined_again():
 
 def test_patterns_do_not_start_jax():
     program = "import sys, gpt_jax.attention.patterns; print('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8").stdout == "False\n"

@@ -56,7 +56,7 @@ def start(port: int, index: int, times: int = 100_000, wait: int = START, progra
         "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     command = [sys.executable, "-c", program, f"127.0.0.1:{port},2,{index}", str(times)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def free_port() -> int:

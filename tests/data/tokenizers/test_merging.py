@@ -141,4 +141,4 @@ def test_arrays_of_bytes_hold_the_ids(play):
 
 def test_importing_the_tokenizers_starts_no_encoder():
     code = "import sys, gpt_jax.data.tokenizers.openai_bpe; print({'tiktoken', 'tokenizers'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8").stdout.strip() == "set()"

@@ -138,7 +138,7 @@ def test_curves_of_nothing_measured_are_an_empty_picture(tmp_path):
         (["--tasks", "lambada", "--out", "no/such/place.json"], "--out: 'no/such/place.json'"),
         (["--tasks", "lambada", "--out", "."], "--out: '.'"),
         (["--tasks", "lambada", "--limit", "0"], "--limit"),
-        (["--tasks", "lambada", "--overlap", "no.json"], "no.json: cannot be read: No such file"),
+        (["--tasks", "lambada", "--overlap", "no.json"], "no.json"),
     ],
 )
 def test_wrong_use_is_one_line(place, capsys, more, named):
