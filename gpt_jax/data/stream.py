@@ -20,7 +20,7 @@ BATCH = 1 << 20  # characters tokenized at once
 WORKERS = 2  # batches in work: the end of one keeps one core busy, and the start of the next the others
 AHEAD = 4  # batches read before the first of them is waited for
 Progress = Callable[[str, int, int | None], None]
-Encoded = tuple[np.ndarray, Counter[str]]  # a batch's ids, int32, and what they do not hold of its text
+EncodedBatch = tuple[np.ndarray, Counter[str]]  # a batch's ids, int32, and what they do not hold of its text
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TokenStream:
         self.tokens = self.bytes = self.documents = 0
         self.losses.clear()
         needed = first if self._tokenizer.lossless else 0
-        waiting: deque[tuple[int, Future[Encoded]]] = deque()
+        waiting: deque[tuple[int, Future[EncodedBatch]]] = deque()
         with ThreadPoolExecutor(WORKERS) as executor:
             for number, batch in enumerate(self._batches_of_text()):
                 if number >= needed:
@@ -92,7 +92,7 @@ class TokenStream:
             while waiting:
                 yield from self._counted(waiting.popleft(), first)
 
-    def _counted(self, encoded: tuple[int, Future[Encoded]], first: int) -> Iterator[np.ndarray]:
+    def _counted(self, encoded: tuple[int, Future[EncodedBatch]], first: int) -> Iterator[np.ndarray]:
         number, future = encoded
         tokens, losses = future.result()
         self.losses.update(losses)
@@ -115,7 +115,7 @@ class TokenStream:
         if batch:
             yield batch
 
-    def _encode(self, batch: list[tuple[bool, str]]) -> Encoded:
+    def _encode(self, batch: list[tuple[bool, str]]) -> EncodedBatch:
         rows, losses = self._tokenizer.encode_to_arrays([text for _, text in batch]), Counter()
         if not self._tokenizer.lossless:
             for (_, text), ids in zip(batch, rows, strict=True):

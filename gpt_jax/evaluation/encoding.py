@@ -31,10 +31,10 @@ class Prompt:
     request: Generate
 
 
-Encoded = tuple[Scored, ...] | Prompt
+EncodedRequest = tuple[Scored, ...] | Prompt
 
 
-def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: int, stride: int) -> list[Encoded]:
+def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: int, stride: int) -> list[EncodedRequest]:
     """The rows of each request. A `Rolling` text becomes windows that score `stride` tokens each (see `windows`)."""
     _check_stride(stride, context_length)
     texts = dict.fromkeys(text for request in requests for text in _texts(request))
@@ -59,7 +59,7 @@ def encode(tokenizer: Tokenizer, requests: Sequence[Request], context_length: in
             )
         return row
 
-    def one(request: Request) -> Encoded:
+    def one(request: Request) -> EncodedRequest:
         match request:
             case LogLikelihood():
                 return (pair(request.context, request.continuation, single_tokens(tokenizer, request.forbidden)),)
@@ -128,14 +128,14 @@ def scores(rows: Sequence[Scored]) -> bool:
     return any(row.start < len(row.tokens) for row in rows)
 
 
-def excess(encoded: Encoded, context_length: int) -> int:
+def excess(encoded: EncodedRequest, context_length: int) -> int:
     """The number of tokens that a request is longer than the context. It is 0 or less if the request fits."""
     if isinstance(encoded, Prompt):
         return len(encoded.tokens) + encoded.request.max_tokens - context_length
     return max((len(row.tokens) - 1 for row in encoded), default=0) - context_length
 
 
-def truncate(encoded: Encoded, context_length: int) -> Encoded:
+def truncate(encoded: EncodedRequest, context_length: int) -> EncodedRequest:
     """Cuts tokens off the left until the request fits. Scored tokens are cut only where they alone are too many."""
     over = excess(encoded, context_length)
     if over <= 0:

@@ -17,7 +17,7 @@ from gpt_jax.data.public_files import Files
 from gpt_jax.disk import digest_of, read_json, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.beam import beam_search
-from gpt_jax.evaluation.encoding import Encoded, Prompt, encode, excess, truncate
+from gpt_jax.evaluation.encoding import EncodedRequest, Prompt, encode, excess, truncate
 from gpt_jax.evaluation.few_shot import draw, most_shots, shown
 from gpt_jax.evaluation.metrics import Estimate, Metric, estimate
 from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, LogLikelihood, Request
@@ -134,7 +134,7 @@ def chosen_items(task: Task, files: Files, options: Options) -> tuple[list[Item]
 def ask(
     model: TextModel, task: Task, items: Sequence[Item], numbers: Sequence[int], pool: Sequence[Item], shots: int,
     options: Options,
-) -> tuple[list[list[Request]], list[list[Encoded]], list[int]]:  # fmt: skip
+) -> tuple[list[list[Request]], list[list[EncodedRequest]], list[int]]:  # fmt: skip
     """Each item's requests, their tokens, all within the context, and how many examples are before it.
 
     Raises `InputError` that says by how much an item does not fit.
@@ -168,7 +168,7 @@ def ask(
     return asked, encoded, [len(own) for own in examples]
 
 
-def _encode(model: TextModel, requests: Sequence[Request], options: Options) -> list[Encoded]:
+def _encode(model: TextModel, requests: Sequence[Request], options: Options) -> list[EncodedRequest]:
     context = model.config.context_length
     return encode(model.tokenizer, requests, context, context if options.stride is None else options.stride)
 
@@ -194,7 +194,7 @@ def fitting(model: TextModel, task: Task, items, numbers, pool, options: Options
 
 
 def answer(
-    model: TextModel, requests: Sequence[Request], encoded: Sequence[Encoded], options: Options,
+    model: TextModel, requests: Sequence[Request], encoded: Sequence[EncodedRequest], options: Options,
     progress: Progress = lambda done, total: None,
 ) -> list[Answer]:  # fmt: skip
     """The answers, in the order of the requests."""

@@ -19,7 +19,7 @@ from gpt_jax.data.tokenizers import Tokenizer, require_rows
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.objective import Objective
-from gpt_jax.finetuning.transformations import SPECIAL_TOKENS, Encoded, SpecialTokens, encode, tokenize
+from gpt_jax.finetuning.transformations import SPECIAL_TOKENS, EncodedExamples, SpecialTokens, encode, tokenize
 from gpt_jax.finetuning.update import predict
 from gpt_jax.interop.tensors import write_tensors
 from gpt_jax.numerics import pinned
@@ -46,7 +46,7 @@ class Classifier:
         """Probabilities, float64 `(N, K)` over labels or answers (0 where there is no answer); or values `(N,)`."""
         return self.evaluate(self.encode(examples))[0]
 
-    def encode(self, examples: Sequence[Example], answers: int | None = None) -> Encoded:
+    def encode(self, examples: Sequence[Example], answers: int | None = None) -> EncodedExamples:
         """`examples` as token sequences; of multiple choice, with places for `answers` (none: the most of any)."""
         shape, vocabulary = self.task.shape, self.objective.model.vocab_size - SPECIAL_TOKENS
         labels = [example.label for example in examples]
@@ -56,7 +56,7 @@ class Classifier:
         )  # fmt: skip
 
     @pinned()
-    def evaluate(self, encoded: Encoded) -> tuple[np.ndarray, float]:
+    def evaluate(self, encoded: EncodedExamples) -> tuple[np.ndarray, float]:
         """What `predict` gives for encoded examples, and the mean L2 loss (nats) of those that have a label."""
         if not len(encoded):
             return np.zeros((0, self.objective.outputs)), math.nan

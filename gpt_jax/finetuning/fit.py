@@ -16,7 +16,7 @@ from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
-from gpt_jax.finetuning.transformations import Encoded, batch_rows, longest, subset, tokenize
+from gpt_jax.finetuning.transformations import EncodedExamples, batch_rows, longest, subset, tokenize
 from gpt_jax.finetuning.update import finetuning_step, learning_rates
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import pinned
@@ -124,12 +124,12 @@ def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
     return out
 
 
-def validate(classifier: Classifier, encoded: Encoded) -> Metrics:
+def validate(classifier: Classifier, encoded: EncodedExamples) -> Metrics:
     """The "loss" (nats) and the task's metric, over the encoded examples that have a label; NaN without any."""
     return validated(classifier, encoded)[0]
 
 
-def validated(classifier: Classifier, encoded: Encoded) -> tuple[Metrics, np.ndarray]:
+def validated(classifier: Classifier, encoded: EncodedExamples) -> tuple[Metrics, np.ndarray]:
     """What `validate` gives, and the predictions that it is of, as `Classifier.predict`'s."""
     from gpt_jax.finetuning.label_metrics import score
 

@@ -42,7 +42,7 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedExamples:
     """Examples as integers.
 
     `tokens_NKT` is int32, padded on the right with -1; a sequence of padding only is not there (an example with fewer
@@ -55,8 +55,8 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> Encoded:
-        return Encoded(self.tokens_NKT[rows], self.labels_N[rows])
+    def __getitem__(self, rows: np.ndarray | slice) -> EncodedExamples:
+        return EncodedExamples(self.tokens_NKT[rows], self.labels_N[rows])
 
 
 def sequences(shape: str, texts: Sequence[Tokens]) -> list[Fields]:
@@ -116,7 +116,7 @@ def longest(shape: str, tokenized: Iterable[Sequence[Tokens]]) -> int:
 def encode(
     shape: str, tokenized: Sequence[Sequence[Tokens]], labels: Sequence[int | float | None], special: SpecialTokens,
     length: int, count: int | None = None, real_labels: bool = False,
-) -> Encoded:  # fmt: skip
+) -> EncodedExamples:  # fmt: skip
     """All examples as one array, `length` tokens wide. Labels are never cut: they are not part of the sequences.
 
     Args:
@@ -131,8 +131,10 @@ def encode(
         for row, tokens in zip(rows, example, strict=False):
             row[: len(tokens)] = tokens
     if real_labels:
-        return Encoded(tokens_NKT, np.array([np.nan if label is None else label for label in labels], np.float32))
-    return Encoded(tokens_NKT, np.array([-1 if label is None else label for label in labels], np.int32))
+        return EncodedExamples(
+            tokens_NKT, np.array([np.nan if label is None else label for label in labels], np.float32)
+        )
+    return EncodedExamples(tokens_NKT, np.array([-1 if label is None else label for label in labels], np.int32))
 
 
 def subset(count: int, size: int | None, seed: int) -> np.ndarray:
