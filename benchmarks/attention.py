@@ -105,10 +105,23 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()  # as `python -m experiments` does; it serves the mask and the blocks alike
     lengths, rounds = ([256], 2) if arguments.quick else (arguments.lengths, arguments.rounds)
-    header = ("pattern", "n", "pass", "block ms", "GFLOP/s of pairs", "mask ms", "faster (best / median)",
-              "FLOP ratio", "of limit", "ratio computed", "faster than")  # fmt: skip
-    print(f"batch {BATCH}, {HEADS} heads of {WIDTH}, {arguments.dtype}, {jax.devices()[0].device_kind}; "
-          f"best of {rounds} alternating rounds\n")  # fmt: skip
+    header = (
+        "pattern",
+        "n",
+        "pass",
+        "block ms",
+        "GFLOP/s of pairs",
+        "mask ms",
+        "faster (best / median)",
+        "FLOP ratio",
+        "of limit",
+        "ratio computed",
+        "faster than",
+    )
+    print(
+        f"batch {BATCH}, {HEADS} heads of {WIDTH}, {arguments.dtype}, {jax.devices()[0].device_kind}; "
+        f"best of {rounds} alternating rounds\n"
+    )
     rows = []
     for length in lengths:
         for pattern in parse_patterns(arguments.patterns) if arguments.patterns else patterns_for(length):

@@ -47,8 +47,11 @@ def matmul_peaks(size: int = 2048, repeats: int = 4) -> dict[str, float]:
     generator = np.random.default_rng(0)
     a, b = (generator.normal(size=(size, size)).astype(np.float32) for _ in range(2))
     runs = {}
-    for name, dtype, result in (("xla float32", "float32", "float32"), ("xla bfloat16", "bfloat16", "bfloat16"),
-                                ("xla bfloat16, float32 sums", "bfloat16", "float32")):  # fmt: skip
+    for name, dtype, result in (
+        ("xla float32", "float32", "float32"),
+        ("xla bfloat16", "bfloat16", "bfloat16"),
+        ("xla bfloat16, float32 sums", "bfloat16", "float32"),
+    ):
         x, y = jnp.asarray(a, dtype), jnp.asarray(b, dtype)
         product = jax.jit(lambda x, y, result=result: jnp.matmul(x, y, preferred_element_type=result))
         runs[name] = lambda product=product, x=x, y=y: product(x, y).block_until_ready()

@@ -16,21 +16,40 @@ def gpt1() -> RunConfig:
     batch = 64 * 512
     return RunConfig(
         model=ModelConfig(
-            vocab_size=40478, context_length=512, n_layer=12, n_head=12, d_model=768, d_ff=3072,
-            norm="post", initialization="gpt1",
-            embedding_dropout=0.1, attention_dropout=0.1, residual_dropout=0.1,
+            vocab_size=40478,
+            context_length=512,
+            n_layer=12,
+            n_head=12,
+            d_model=768,
+            d_ff=3072,
+            norm="post",
+            initialization="gpt1",
+            embedding_dropout=0.1,
+            attention_dropout=0.1,
+            residual_dropout=0.1,
         ),
         data=DataConfig(source="tfds:pg19", tokenizer="gpt1", packing="contiguous", validation_fraction=0.01),
         optimizer=OptimizerConfig(
-            name="openai_adam", learning_rate=2.5e-4, b1=0.9, b2=0.999, epsilon=1e-8, weight_decay=0.01,
-            clip_norm=1.0, schedule="cosine", warmup_tokens=2000 * batch, final_fraction=0.0,
+            name="openai_adam",
+            learning_rate=2.5e-4,
+            b1=0.9,
+            b2=0.999,
+            epsilon=1e-8,
+            weight_decay=0.01,
+            clip_norm=1.0,
+            schedule="cosine",
+            warmup_tokens=2000 * batch,
+            final_fraction=0.0,
         ),
         training=TrainingConfig(
-            train_tokens=1_000_000 * batch, batch_tokens=batch,
-            evaluate_every_tokens=5000 * batch, checkpoint_every_tokens=5000 * batch,
-            sample_every_tokens=50_000 * batch, evaluation_tokens=4_000_000,
+            train_tokens=1_000_000 * batch,
+            batch_tokens=batch,
+            evaluate_every_tokens=5000 * batch,
+            checkpoint_every_tokens=5000 * batch,
+            sample_every_tokens=50_000 * batch,
+            evaluation_tokens=4_000_000,
         ),
-    )  # fmt: skip
+    )
 
 
 def gpt1_books() -> RunConfig:
@@ -44,21 +63,40 @@ def gpt1_books() -> RunConfig:
     context, batch, steps = 256, 16 * 256, 4000
     return RunConfig(
         model=ModelConfig(
-            vocab_size=8192, context_length=context, n_layer=6, n_head=4, d_model=256,
-            norm="post", initialization="gpt1", initialization_std=0.04, matmul_dtype="bfloat16",
-            embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
+            vocab_size=8192,
+            context_length=context,
+            n_layer=6,
+            n_head=4,
+            d_model=256,
+            norm="post",
+            initialization="gpt1",
+            initialization_std=0.04,
+            matmul_dtype="bfloat16",
+            embedding_dropout=0.0,
+            attention_dropout=0.0,
+            residual_dropout=0.0,
         ),
         data=DataConfig(source="local", tokenizer="sentencepiece", packing="contiguous", validation_fraction=0.02),
         optimizer=OptimizerConfig(
-            learning_rate=5e-4, b1=0.9, b2=0.999, weight_decay=0.01, clip_norm=1.0,
-            schedule="cosine", warmup_tokens=200 * batch, final_fraction=0.0,
+            learning_rate=5e-4,
+            b1=0.9,
+            b2=0.999,
+            weight_decay=0.01,
+            clip_norm=1.0,
+            schedule="cosine",
+            warmup_tokens=200 * batch,
+            final_fraction=0.0,
         ),
         training=TrainingConfig(
-            train_tokens=steps * batch, batch_tokens=batch, evaluation_tokens=131_072,
-            evaluate_every_tokens=steps * batch // 10, checkpoint_every_tokens=steps * batch // 20,
-            sample_every_tokens=steps * batch // 5, sample_tokens=80,
+            train_tokens=steps * batch,
+            batch_tokens=batch,
+            evaluation_tokens=131_072,
+            evaluate_every_tokens=steps * batch // 10,
+            checkpoint_every_tokens=steps * batch // 20,
+            sample_every_tokens=steps * batch // 5,
+            sample_tokens=80,
         ),
-    )  # fmt: skip
+    )
 
 
 RECIPES = {

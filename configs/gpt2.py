@@ -27,23 +27,41 @@ def gpt2(n_layer: int, d_model: int, n_head: int, learning_rate: float) -> RunCo
     batch = 512 * 1024
     return RunConfig(
         model=ModelConfig(
-            vocab_size=50257, context_length=1024, n_layer=n_layer, n_head=n_head, d_model=d_model,
-            norm="pre", initialization="gpt2", compute_dtype="bfloat16",
+            vocab_size=50257,
+            context_length=1024,
+            n_layer=n_layer,
+            n_head=n_head,
+            d_model=d_model,
+            norm="pre",
+            initialization="gpt2",
+            compute_dtype="bfloat16",
             attention_implementation="auto",
-            embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
-            scan_layers=n_layer > 12, remat="full" if n_layer > 24 else "none",
+            embedding_dropout=0.0,
+            attention_dropout=0.0,
+            residual_dropout=0.0,
+            scan_layers=n_layer > 12,
+            remat="full" if n_layer > 24 else "none",
         ),
         data=DataConfig(source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
         optimizer=OptimizerConfig(
-            learning_rate=learning_rate, b1=0.9, b2=0.95, weight_decay=0.1, clip_norm=1.0,
-            schedule="cosine", warmup_tokens=700 * batch, final_fraction=0.1,
+            learning_rate=learning_rate,
+            b1=0.9,
+            b2=0.95,
+            weight_decay=0.1,
+            clip_norm=1.0,
+            schedule="cosine",
+            warmup_tokens=700 * batch,
+            final_fraction=0.1,
         ),
         training=TrainingConfig(
-            train_tokens=572_000 * batch, batch_tokens=batch,
-            evaluate_every_tokens=1000 * batch, checkpoint_every_tokens=1000 * batch,
-            sample_every_tokens=10_000 * batch, evaluation_tokens=10_000_000,
+            train_tokens=572_000 * batch,
+            batch_tokens=batch,
+            evaluate_every_tokens=1000 * batch,
+            checkpoint_every_tokens=1000 * batch,
+            sample_every_tokens=10_000 * batch,
+            evaluation_tokens=10_000_000,
         ),
-    )  # fmt: skip
+    )
 
 
 # The released checkpoints' losses on OpenWebText, as nanoGPT's README measured them.

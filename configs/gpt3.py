@@ -49,24 +49,46 @@ def gpt3(
     ramp = 4 if n_layer <= 24 else 12 if d_model == 12288 else 8
     return RunConfig(
         model=ModelConfig(
-            vocab_size=50257, context_length=2048, n_layer=n_layer, n_head=n_head, d_model=d_model,
-            norm="pre", attention=attention, attention_implementation="auto", initialization="gpt2",
+            vocab_size=50257,
+            context_length=2048,
+            n_layer=n_layer,
+            n_head=n_head,
+            d_model=d_model,
+            norm="pre",
+            attention=attention,
+            attention_implementation="auto",
+            initialization="gpt2",
             compute_dtype="bfloat16",
-            embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
-            scan_layers=n_layer > 12, remat="full" if d_model >= 2048 else "none",
+            embedding_dropout=0.0,
+            attention_dropout=0.0,
+            residual_dropout=0.0,
+            scan_layers=n_layer > 12,
+            remat="full" if d_model >= 2048 else "none",
         ),
         data=DataConfig(source="tfds:c4", tokenizer="gpt2", validation_fraction=0.001),
         optimizer=OptimizerConfig(
-            learning_rate=learning_rate, b1=0.9, b2=0.95, epsilon=1e-8, weight_decay=0.1, clip_norm=1.0,
-            schedule="cosine", warmup_tokens=375_000_000, decay_tokens=260 * billion, final_fraction=0.1,
+            learning_rate=learning_rate,
+            b1=0.9,
+            b2=0.95,
+            epsilon=1e-8,
+            weight_decay=0.1,
+            clip_norm=1.0,
+            schedule="cosine",
+            warmup_tokens=375_000_000,
+            decay_tokens=260 * billion,
+            final_fraction=0.1,
         ),
         training=TrainingConfig(
-            train_tokens=300 * billion, batch_tokens=sequences * 2048,
-            batch_ramp_tokens=ramp * billion, batch_ramp_start=16 * 2048,
-            evaluate_every_tokens=billion, checkpoint_every_tokens=billion, sample_every_tokens=10 * billion,
+            train_tokens=300 * billion,
+            batch_tokens=sequences * 2048,
+            batch_ramp_tokens=ramp * billion,
+            batch_ramp_start=16 * 2048,
+            evaluate_every_tokens=billion,
+            checkpoint_every_tokens=billion,
+            sample_every_tokens=10 * billion,
             evaluation_tokens=10_000_000,
         ),
-    )  # fmt: skip
+    )
 
 
 SLICES = {

@@ -19,21 +19,40 @@ def quickstart() -> RunConfig:
     batch = context * sequences
     return RunConfig(
         model=ModelConfig(
-            vocab_size=4096, context_length=context, n_layer=4, n_head=4, d_model=128,
-            norm="pre", attention=(Dense(),), initialization="gpt2", initialization_std=0.06,
-            embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0, matmul_dtype="bfloat16",
+            vocab_size=4096,
+            context_length=context,
+            n_layer=4,
+            n_head=4,
+            d_model=128,
+            norm="pre",
+            attention=(Dense(),),
+            initialization="gpt2",
+            initialization_std=0.06,
+            embedding_dropout=0.0,
+            attention_dropout=0.0,
+            residual_dropout=0.0,
+            matmul_dtype="bfloat16",
         ),
         data=DataConfig(source="shakespeare", tokenizer="sentencepiece", validation_fraction=0.1),
         optimizer=OptimizerConfig(
-            learning_rate=2.5e-3, b1=0.9, b2=0.99, weight_decay=0.1, clip_norm=1.0,
-            schedule="cosine", warmup_tokens=30 * batch, final_fraction=0.0,
+            learning_rate=2.5e-3,
+            b1=0.9,
+            b2=0.99,
+            weight_decay=0.1,
+            clip_norm=1.0,
+            schedule="cosine",
+            warmup_tokens=30 * batch,
+            final_fraction=0.0,
         ),
         training=TrainingConfig(
-            train_tokens=steps * batch, batch_tokens=batch,
-            evaluate_every_tokens=steps * batch // 3, checkpoint_every_tokens=steps * batch // 3,
-            sample_every_tokens=steps * batch // 3, sample_tokens=80,
+            train_tokens=steps * batch,
+            batch_tokens=batch,
+            evaluate_every_tokens=steps * batch // 3,
+            checkpoint_every_tokens=steps * batch // 3,
+            sample_every_tokens=steps * batch // 3,
+            sample_tokens=80,
         ),
-    )  # fmt: skip
+    )
 
 
 RECIPES = {

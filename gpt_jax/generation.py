@@ -132,10 +132,18 @@ def _bucket(length: int) -> int:
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _generate(
-    config: ModelConfig, slots: int, cut: tuple[int | None, bool], greedy: bool,
-    params: Any, prompt_BT: jax.Array, count: jax.Array, temperature: jax.Array, top_p: jax.Array,
-    key: jax.Array, stop_token: jax.Array,
-) -> jax.Array:  # fmt: skip
+    config: ModelConfig,
+    slots: int,
+    cut: tuple[int | None, bool],
+    greedy: bool,
+    params: Any,
+    prompt_BT: jax.Array,
+    count: jax.Array,
+    temperature: jax.Array,
+    top_p: jax.Array,
+    key: jax.Array,
+    stop_token: jax.Array,
+) -> jax.Array:
     """All of it in one program: the prompts at once, then a token at a time. int32 `(B, N)`, -1 where none."""
     rows = prompt_BT.shape[0]
     row_keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(rows))

@@ -79,8 +79,10 @@ def reference(model_type: str, seed: int, **changes: Any) -> Reference:
     spared = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": ADAMW["weight_decay"]}, {"params": spared, "weight_decay": 0.0}],
-        lr=ADAMW["learning_rate"], betas=(ADAMW["b1"], ADAMW["b2"]), eps=ADAMW["epsilon"],
-    )  # fmt: skip
+        lr=ADAMW["learning_rate"],
+        betas=(ADAMW["b1"], ADAMW["b2"]),
+        eps=ADAMW["epsilon"],
+    )
     logits_BTV = model(tokens_BT).logits
     loss = torch.nn.functional.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), tokens_BT[:, 1:].flatten())
     loss.backward()
@@ -117,9 +119,15 @@ def load(path: Path) -> Reference:
         return {n.removeprefix(prefix + "/"): array for n, array in tensors.items() if n.startswith(prefix + "/")}
 
     return Reference(
-        metadata["config"], group("weight"), tensors["tokens"], tensors["logits"], metadata["loss"],
-        group("gradient"), group("stepped"), metadata["versions"],
-    )  # fmt: skip
+        metadata["config"],
+        group("weight"),
+        tensors["tokens"],
+        tensors["logits"],
+        metadata["loss"],
+        group("gradient"),
+        group("stepped"),
+        metadata["versions"],
+    )
 
 
 if __name__ == "__main__":

@@ -64,10 +64,18 @@ def test_every_text_file_is_opened_as_utf8(path: Path):
 @pytest.mark.parametrize(
     "call",
     [
-        "open(p)", "open(p, 'w')", "p.open()", "p.open('a')", "p.read_text()", "p.write_text('x')", "os.fdopen(3, 'w')",
-        "gzip.open(p, 'rt')", "tempfile.NamedTemporaryFile('w')", "subprocess.run(c, text=True)",
+        "open(p)",
+        "open(p, 'w')",
+        "p.open()",
+        "p.open('a')",
+        "p.read_text()",
+        "p.write_text('x')",
+        "os.fdopen(3, 'w')",
+        "gzip.open(p, 'rt')",
+        "tempfile.NamedTemporaryFile('w')",
+        "subprocess.run(c, text=True)",
     ],
-)  # fmt: skip
+)
 def test_a_call_that_leaves_the_encoding_to_the_locale_is_found(call: str):
     assert without_encoding(f"x = 1\n{call}") == [2]
 
@@ -75,9 +83,16 @@ def test_a_call_that_leaves_the_encoding_to_the_locale_is_found(call: str):
 @pytest.mark.parametrize(
     "call",
     [
-        "open(p, 'rb')", "p.open('wb')", "p.read_text('utf-8')", "os.open(p, 0)", "gzip.open(p)", "p.write_bytes(b'')",
-        "tempfile.NamedTemporaryFile()", "subprocess.run(c)", "open(p, encoding='utf-8')",
+        "open(p, 'rb')",
+        "p.open('wb')",
+        "p.read_text('utf-8')",
+        "os.open(p, 0)",
+        "gzip.open(p)",
+        "p.write_bytes(b'')",
+        "tempfile.NamedTemporaryFile()",
+        "subprocess.run(c)",
+        "open(p, encoding='utf-8')",
     ],
-)  # fmt: skip
+)
 def test_a_call_for_bytes_is_not(call: str):
     assert without_encoding(call) == []

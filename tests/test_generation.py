@@ -15,9 +15,14 @@ from gpt_jax.generation import cut_tail
 from gpt_jax.model.layers_layout import stack_layers
 
 TINY = ModelConfig(
-    vocab_size=23, context_length=32, n_layer=5, n_head=2, d_model=16, initialization_std=0.5,
+    vocab_size=23,
+    context_length=32,
+    n_layer=5,
+    n_head=2,
+    d_model=16,
+    initialization_std=0.5,
     attention=(Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)),
-)  # fmt: skip
+)
 SMALL = dataclasses.replace(TINY, n_layer=1, attention=(Dense(),))  # where only the drawing matters
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3] * 17]
 
@@ -145,11 +150,20 @@ def test_every_limit_of_sampling_is_greedy_to_the_last_token(small, dtype, tied)
     params, config = jax.tree.map(lambda x: x.astype(dtype), params), dataclasses.replace(SMALL, param_dtype=dtype)
     greedy = generate(config, params, PROMPTS, 6, temperature=0)
     assert not tied or greedy == [[0] * 6] * 3
-    for seed, limit in enumerate((
-        {"top_k": 1}, {"top_p": 1e-9}, {"top_p": 1e-40}, {"top_p": 1e-300}, {"top_k": 1, "top_p": 1e-40},
-        {"temperature": 1e-9}, {"temperature": 1e-40}, {"temperature": 5e-324}, {"temperature": 1e-40, "top_p": 0.9},
-        {"temperature": 1e30, "top_k": 1},
-    )):  # fmt: skip
+    for seed, limit in enumerate(
+        (
+            {"top_k": 1},
+            {"top_p": 1e-9},
+            {"top_p": 1e-40},
+            {"top_p": 1e-300},
+            {"top_k": 1, "top_p": 1e-40},
+            {"temperature": 1e-9},
+            {"temperature": 1e-40},
+            {"temperature": 5e-324},
+            {"temperature": 1e-40, "top_p": 0.9},
+            {"temperature": 1e30, "top_k": 1},
+        )
+    ):
         assert generate(config, params, PROMPTS, 6, key=jax.random.key(seed), **limit) == greedy, limit
 
 

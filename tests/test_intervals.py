@@ -74,9 +74,12 @@ def test_a_hundred_thousand_rows_take_seconds_and_give_the_normal_interval():
 def test_percentiles_take_over_where_there_are_more_rows_than_resamples():
     values = np.random.default_rng(4).exponential(size=101)
     plain = stats.bootstrap(
-        (np.arange(101),), lambda i, axis: values[i].mean(axis), method="percentile", n_resamples=100,
+        (np.arange(101),),
+        lambda i, axis: values[i].mean(axis),
+        method="percentile",
+        n_resamples=100,
         rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
+    ).confidence_interval
     assert bootstrap(mean, values, resamples=100)[1:] == pytest.approx(tuple(plain))
     assert bootstrap(mean, values, resamples=101)[1:] != pytest.approx(tuple(plain), abs=1e-3)
 

@@ -27,9 +27,7 @@ def loss_by_position(run: FinishedRun) -> dict[str, float | list[float]]:
     from gpt_jax.data.prepare import prepare
 
     config = run.config
-    corpus = prepare(
-        config.data, vocab_size=config.model.vocab_size, context_length=WINDOW, data_dir=run.data_dir
-    )  # fmt: skip
+    corpus = prepare(config.data, vocab_size=config.model.vocab_size, context_length=WINDOW, data_dir=run.data_dir)
     batches = validation_batches(corpus, batch_size=BATCH, max_tokens=config.training.evaluation_tokens)
     return summary(*score(config.model, run.params, batches))
 

@@ -111,8 +111,17 @@ def to_markdown(report: Report) -> str:
 
 
 JUDGED_HEADER = (
-    "comparison", "metric", "stated", "difference", "95 % interval", "bootstrap", "n", "verdict", "p", "p (Holm)",
-)  # fmt: skip
+    "comparison",
+    "metric",
+    "stated",
+    "difference",
+    "95 % interval",
+    "bootstrap",
+    "n",
+    "verdict",
+    "p",
+    "p (Holm)",
+)
 
 
 def judged_row(judged: Judged) -> tuple[str, ...]:
@@ -123,9 +132,17 @@ def judged_row(judged: Judged) -> tuple[str, ...]:
     if c.metric != FAILED and len(c.treatments) + len(c.controls) > 2:
         title += f": {judged.treatment} - {judged.control}"
     return (
-        title, c.metric, c.stated, number(estimate, signed=True), span(judged.interval), span(judged.bootstrap),
-        str(judged.n), f"**{judged.verdict}**", number(judged.p), *([number(judged.holm)] if c.primary else []),
-    )  # fmt: skip
+        title,
+        c.metric,
+        c.stated,
+        number(estimate, signed=True),
+        span(judged.interval),
+        span(judged.bootstrap),
+        str(judged.n),
+        f"**{judged.verdict}**",
+        number(judged.p),
+        *([number(judged.holm)] if c.primary else []),
+    )
 
 
 def verdict_line(judged: Judged) -> str:
@@ -138,12 +155,17 @@ def how_many_seeds(report: Report) -> list[str]:
     """What effect each comparison of means could have shown, and with how many pairs one of its margin shows."""
     rows = [
         (
-            j.comparison.title, j.comparison.metric, f"{j.comparison.margin:g}", number(j.sd), str(j.n),
-            number(j.could_see), str(j.needed or "-"),
+            j.comparison.title,
+            j.comparison.metric,
+            f"{j.comparison.margin:g}",
+            number(j.sd),
+            str(j.n),
+            number(j.could_see),
+            str(j.needed or "-"),
         )
         for j in report.judged
         if j.first
-    ]  # fmt: skip
+    ]
     header = ("comparison", "metric", "margin", "sd of a difference", "pairs", "effect seen from", "pairs needed")
     return ["## How many seeds", SEEDS, _table(header, rows)] if rows else []
 
@@ -192,8 +214,10 @@ def noise_floor(report: Report) -> str:
 def compute_used(results: Sequence[Result]) -> str:
     """Tokens, FLOPs and seconds over all runs."""
     totals = {
-        "tokens": "tokens trained on", "train/flops": "FLOP", "time/seconds": "seconds",
-    }  # fmt: skip
+        "tokens": "tokens trained on",
+        "train/flops": "FLOP",
+        "time/seconds": "seconds",
+    }
     known = {key: [v for r in results if math.isfinite(v := r.value(key))] for key in totals}
     lines = [
         f"- {sum(known[key]):,.0f} {label}" + ("" if len(known[key]) == len(results) else f" ({len(known[key])} runs)")

@@ -128,9 +128,14 @@ class Batches:
 
 
 def open_batches(
-    corpus: Corpus, *, batch_size: int, seed: int, process_index: int = 0, process_count: int = 1,
+    corpus: Corpus,
+    *,
+    batch_size: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
     rows: slice | None = None,
-) -> Batches:  # fmt: skip
+) -> Batches:
     """The training split as an endless list of shuffled micro-batches.
 
     Args:
@@ -147,9 +152,13 @@ def open_batches(
 
 
 def validation_batches(
-    corpus: Corpus, *, batch_size: int, max_tokens: int | None = None, process_index: int = 0,
+    corpus: Corpus,
+    *,
+    batch_size: int,
+    max_tokens: int | None = None,
+    process_index: int = 0,
     process_count: int = 1,
-) -> Iterator[np.ndarray]:  # fmt: skip
+) -> Iterator[np.ndarray]:
     """The validation split in order, once: int32 `(batch_size / process_count, context_length + 1)`.
 
     The end of a source's last window holds -1, and so do rows past the last window. The windows of a mixture come in

@@ -20,12 +20,18 @@ def tasks(name: str) -> tuple[Task, ...]:
     pair = get_pair(name)
     return tuple(
         completion_task(
-            f"{name}_{split}", f"{pair.summary}: {split.replace('_', ', digits: ')}", pair.source,
-            partial(_items, pair, split), pool=partial(_items, pair, TRAIN), delimiter="\n", max_tokens=pair.most,
-            beams=1, clip=True,
+            f"{name}_{split}",
+            f"{pair.summary}: {split.replace('_', ', digits: ')}",
+            pair.source,
+            partial(_items, pair, split),
+            pool=partial(_items, pair, TRAIN),
+            delimiter="\n",
+            max_tokens=pair.most,
+            beams=1,
+            clip=True,
         )
         for split in pair.splits
-    )  # fmt: skip
+    )
 
 
 def _items(pair: CompositionPair, split: str, files: Files) -> list[Item]:

@@ -63,9 +63,14 @@ class Outcome:
 
 
 def evaluate(
-    model: TextModel, task: Task, files: Files, shots: int | Literal["fit"] = 0, options: Options = Options(),
-    cache: Path | None = None, progress: Progress = lambda done, total: None,
-) -> Outcome:  # fmt: skip
+    model: TextModel,
+    task: Task,
+    files: Files,
+    shots: int | Literal["fit"] = 0,
+    options: Options = Options(),
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Outcome:
     """Scores a model on a task with `shots` examples before each item ("fit": the most that fit every item's context).
 
     Answers are kept in the folder `cache`, if it can be written, under (model, requests, options), so that a changed
@@ -79,9 +84,18 @@ def evaluate(
     count = fitting(model, task, items, numbers, pool, options) if shots == "fit" else shots
     asked, encoded, kept = ask(model, task, items, numbers, pool, count, options)
     sampled = any(isinstance(r, Generate) and r.temperature > 0 for part in asked for r in part)
-    key = digest_of([VERSION, model.digest, [dataclasses.asdict(r) for part in asked for r in part],
-                     [len(part) for part in asked], options.stride, options.overflow, options.seed,
-                     *([options.batch_tokens or suitable_tokens()] if sampled else [])])  # fmt: skip
+    key = digest_of(
+        [
+            VERSION,
+            model.digest,
+            [dataclasses.asdict(r) for part in asked for r in part],
+            [len(part) for part in asked],
+            options.stride,
+            options.overflow,
+            options.seed,
+            *([options.batch_tokens or suitable_tokens()] if sampled else []),
+        ]
+    )
     path = None if cache is None or not model.digest else cache / f"{task.name}-{count}-{key}.json"
     flat = [r for part in asked for r in part]
     answers = read_answers(path) if path is not None else None
@@ -97,11 +111,16 @@ def evaluate(
         own, answers = answers[: len(requests)], answers[len(requests) :]
         scored = task.score(item, own)
         rows += scored if isinstance(scored, list) else [scored]
-        records.append({
-            "number": number, "item": item, "shots": shown_count,
-            "requests": [dataclasses.asdict(r) for r in requests],
-            "answers": [_plain(a) for a in own], "scores": scored,
-        })  # fmt: skip
+        records.append(
+            {
+                "number": number,
+                "item": item,
+                "shots": shown_count,
+                "requests": [dataclasses.asdict(r) for r in requests],
+                "answers": [_plain(a) for a in own],
+                "scores": scored,
+            }
+        )
     if not rows:
         raise InputError(f"{task.name}: nothing is scored: its texts are empty")
     estimates = tuple((metric, estimate(metric, rows)) for metric in task.metrics)
@@ -132,9 +151,14 @@ def chosen_items(task: Task, files: Files, options: Options) -> tuple[list[Item]
 
 
 def ask(
-    model: TextModel, task: Task, items: Sequence[Item], numbers: Sequence[int], pool: Sequence[Item], shots: int,
+    model: TextModel,
+    task: Task,
+    items: Sequence[Item],
+    numbers: Sequence[int],
+    pool: Sequence[Item],
+    shots: int,
     options: Options,
-) -> tuple[list[list[Request]], list[list[EncodedRequest]], list[int]]:  # fmt: skip
+) -> tuple[list[list[Request]], list[list[EncodedRequest]], list[int]]:
     """Each item's requests, their tokens, all within the context, and how many examples are before it.
 
     Raises `InputError` that says by how much an item does not fit.
@@ -194,18 +218,26 @@ def fitting(model: TextModel, task: Task, items, numbers, pool, options: Options
 
 
 def answer(
-    model: TextModel, requests: Sequence[Request], encoded: Sequence[EncodedRequest], options: Options,
+    model: TextModel,
+    requests: Sequence[Request],
+    encoded: Sequence[EncodedRequest],
+    options: Options,
     progress: Progress = lambda done, total: None,
-) -> list[Answer]:  # fmt: skip
+) -> list[Answer]:
     """The answers, in the order of the requests."""
     rows = [row for e in encoded if not isinstance(e, Prompt) for row in e]
     prompts = [e for e in encoded if isinstance(e, Prompt)]
     writing = sum(len(prompt.tokens) + prompt.request.max_tokens for prompt in prompts)
     reading = sum(len(row.tokens) for row in rows)
-    likelihoods = iter(score(
-        model, rows, batch_tokens=options.batch_tokens, share=options.share,
-        progress=lambda done, total: progress(int(done / max(total, 1) * reading), reading + writing),
-    ))  # fmt: skip
+    likelihoods = iter(
+        score(
+            model,
+            rows,
+            batch_tokens=options.batch_tokens,
+            share=options.share,
+            progress=lambda done, total: progress(int(done / max(total, 1) * reading), reading + writing),
+        )
+    )
     texts = iter(write(model, prompts, options, lambda done, _: progress(reading + done, reading + writing)))
     answers: list[Answer] = []
     for request, e in zip(requests, encoded, strict=True):
@@ -239,9 +271,15 @@ def write(model: TextModel, prompts: Sequence[Prompt], options: Options, progres
         else:
             key = jax.random.fold_in(jax.random.key(options.seed), number)
             written = generate(
-                model.config, model.params, tokens, how.max_tokens, how.temperature, top_k=how.top_k, key=key,
+                model.config,
+                model.params,
+                tokens,
+                how.max_tokens,
+                how.temperature,
+                top_k=how.top_k,
+                key=key,
                 stop_token=model.tokenizer.end_of_text,
-            )  # fmt: skip
+            )
         for n, ids in zip(batch, written, strict=True):
             texts[n] = cut(model.tokenizer.decode(ids), how.until)
         meter.add(sum(len(prompts[n].tokens) + how.max_tokens for n in batch))

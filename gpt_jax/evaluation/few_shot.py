@@ -36,9 +36,14 @@ def shown(task: Task, examples: Sequence[Item]) -> str:
 
 
 def most_shots(
-    task: Task, items: Sequence[Item], numbers: Sequence[int], pool: Sequence[Item], room: Sequence[int],
-    tokenizer: Tokenizer, seed: int,
-) -> int:  # fmt: skip
+    task: Task,
+    items: Sequence[Item],
+    numbers: Sequence[int],
+    pool: Sequence[Item],
+    room: Sequence[int],
+    tokenizer: Tokenizer,
+    seed: int,
+) -> int:
     """The largest K whose examples leave every item its `room` (tokens): an estimate, each example encoded alone."""
     texts = [shown(task, [example]) for example in pool]
     lengths = np.array([len(ids) for ids in tokenizer.encode_batch(texts)])

@@ -38,9 +38,17 @@ def is_right(values: Sequence[float], choices: Sequence[str], answer: int) -> bo
 
 
 def choice_task(
-    name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, by: Rule = "mean", chance: float,
-    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "\n\n", answer_context: str = "Answer:",
-) -> Task:  # fmt: skip
+    name: str,
+    summary: str,
+    source: str,
+    items: Callable[[Files], list[Item]],
+    *,
+    by: Rule = "mean",
+    chance: float,
+    pool: Callable[[Files], list[Item]] | None = None,
+    delimiter: str = "\n\n",
+    answer_context: str = "Answer:",
+) -> Task:
     """Items hold `context`, `choices` (with the space before them) and `answer`, the right one's number.
 
     GPT-3 writes the answer context "Answer: "; its last space is the completion's, as everywhere here.
@@ -57,15 +65,31 @@ def choice_task(
         return {"correct": picked == item["choices"][item["answer"]]}  # of equal choices, each is right
 
     return Task(
-        name, summary, source, items, requests, score, (mean("correct", "accuracy", chance=chance),),
-        example=lambda item: item["context"] + item["choices"][item["answer"]], delimiter=delimiter, pool=pool,
-    )  # fmt: skip
+        name,
+        summary,
+        source,
+        items,
+        requests,
+        score,
+        (mean("correct", "accuracy", chance=chance),),
+        example=lambda item: item["context"] + item["choices"][item["answer"]],
+        delimiter=delimiter,
+        pool=pool,
+    )
 
 
 def completion_task(
-    name: str, summary: str, source: str, items: Callable[[Files], list[Item]], *, max_tokens: int,
-    pool: Callable[[Files], list[Item]] | None = None, delimiter: str = "", beams: int = 4, clip: bool = False,
-) -> Task:  # fmt: skip
+    name: str,
+    summary: str,
+    source: str,
+    items: Callable[[Files], list[Item]],
+    *,
+    max_tokens: int,
+    pool: Callable[[Files], list[Item]] | None = None,
+    delimiter: str = "",
+    beams: int = 4,
+    clip: bool = False,
+) -> Task:
     """Items hold `context` and `completion`: right where the first line of the best of `beams` is the completion
     (1: greedy). `clip` as in `Generate`."""
 
@@ -77,6 +101,14 @@ def completion_task(
         return {"exact": written(answers[0]).strip() == item["completion"].strip()}
 
     return Task(
-        name, summary, source, items, requests, score, (mean("exact", "exact match"),),
-        example=lambda item: item["context"] + item["completion"], delimiter=delimiter, pool=pool,
-    )  # fmt: skip
+        name,
+        summary,
+        source,
+        items,
+        requests,
+        score,
+        (mean("exact", "exact match"),),
+        example=lambda item: item["context"] + item["completion"],
+        delimiter=delimiter,
+        pool=pool,
+    )

@@ -37,9 +37,7 @@ SAMPLING = ("do_sample", "temperature", "top_k", "until")
 class HarnessModel(LM):
     """A run folder or a weights folder, `path`, for the harness. `batch_tokens` bounds a forward pass."""
 
-    def __init__(
-        self, path: str, step: int | None = None, batch_tokens: int | None = None, seed: int = 0, **_: Any
-    ):  # fmt: skip
+    def __init__(self, path: str, step: int | None = None, batch_tokens: int | None = None, seed: int = 0, **_: Any):
         super().__init__()
         loaded = load_model(Path(path), step=step)
         self.model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)

@@ -53,9 +53,13 @@ class TextModel:
 
 @pinned()
 def score(
-    model: TextModel, rows: Sequence[Scored], *, batch_tokens: int | None = None, share: bool = True,
+    model: TextModel,
+    rows: Sequence[Scored],
+    *,
+    batch_tokens: int | None = None,
+    share: bool = True,
     progress: Progress = lambda done, total: None,
-) -> list[Likelihood]:  # fmt: skip
+) -> list[Likelihood]:
     """The likelihood of the scored tokens of each row, in the order of `rows`.
 
     `batch_tokens` bounds a forward pass (1: one row at a time; None: what suits the device). With `share`,
@@ -202,17 +206,33 @@ def _forward(model: TextModel, tokens_BT, cache, groups_B, at, ids, banned, keep
     most = CPU_LOGIT_BYTES if jax.default_backend() == "cpu" else LOGIT_BYTES
     chunk = _power_of_two(max(1, most // (4 * model.config.vocab_size)) + 1) // 2
     out, cache = _pass(
-        model.config, min(chunk, size), keep,
-        model.params, tokens_BT, cache, groups_B, pad(at, np.int32), pad(ids, np.int32), banned,
-    )  # fmt: skip
+        model.config,
+        min(chunk, size),
+        keep,
+        model.params,
+        tokens_BT,
+        cache,
+        groups_B,
+        pad(at, np.int32),
+        pad(ids, np.int32),
+        banned,
+    )
     return tuple(np.asarray(part)[: len(at)] for part in out), cache
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _pass(
-    config: ModelConfig, chunk: int, keep: bool, params: Any, tokens_BT: jax.Array, cache: Any,
-    groups_B: jax.Array | None, at_N: jax.Array, targets_N: jax.Array, banned: Any,
-):  # fmt: skip
+    config: ModelConfig,
+    chunk: int,
+    keep: bool,
+    params: Any,
+    tokens_BT: jax.Array,
+    cache: Any,
+    groups_B: jax.Array | None,
+    at_N: jax.Array,
+    targets_N: jax.Array,
+    banned: Any,
+):
     """Logits exist for the scored positions only, `chunk` of them at a time."""
     if groups_B is not None:
         cache = jax.tree.map(lambda leaf: leaf[groups_B], cache)

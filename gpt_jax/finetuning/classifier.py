@@ -51,9 +51,14 @@ class Classifier:
         shape, vocabulary = self.task.shape, self.objective.model.vocab_size - SPECIAL_TOKENS
         labels = [example.label for example in examples]
         return encode(
-            shape, tokenize(examples, self.tokenizer), labels, SpecialTokens.after(vocabulary), self.length, answers,
+            shape,
+            tokenize(examples, self.tokenizer),
+            labels,
+            SpecialTokens.after(vocabulary),
+            self.length,
+            answers,
             self.task.regression is not None,
-        )  # fmt: skip
+        )
 
     @pinned()
     def evaluate(self, encoded: EncodedExamples) -> tuple[np.ndarray, float]:

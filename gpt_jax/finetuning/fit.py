@@ -90,9 +90,15 @@ def fit(
         for update in range(epoch * per_epoch, (epoch + 1) * per_epoch):
             chosen = data[batch_rows(len(train), batch, seed, update)]
             state, metrics = finetuning_step(
-                objective, state, frozen, chosen.tokens_NKT, chosen.labels_N, np.float32(rates[update]),
-                np.float32(settings.auxiliary_weight), np.uint32(seed),
-            )  # fmt: skip
+                objective,
+                state,
+                frozen,
+                chosen.tokens_NKT,
+                chosen.labels_N,
+                np.float32(rates[update]),
+                np.float32(settings.auxiliary_weight),
+                np.uint32(seed),
+            )
             if not settings.auxiliary_weight:
                 del metrics["auxiliary_loss"]
             tokens = (chosen.tokens_NKT >= 0).sum()
@@ -117,8 +123,9 @@ def drawn(config: RunConfig, splits: Splits) -> dict[str, list[Example]]:
     """`splits` with the examples that this run trains on, which its seed draws, and with those that validate."""
     settings, out = config.finetuning, {name: list(split) for name, split in splits.items()}
     for name, size, seed in (
-        ("train", settings.examples, config.training.seed), ("validation", settings.validation_examples, 0)
-    ):  # fmt: skip
+        ("train", settings.examples, config.training.seed),
+        ("validation", settings.validation_examples, 0),
+    ):
         examples = out.get(name, [])
         out[name] = [examples[row] for row in subset(len(examples), size, seed)]
     return out

@@ -41,9 +41,14 @@ class Objective:
 
     @classmethod
     def of(
-        cls, model: ModelConfig, optimizer: OptimizerConfig, config: FinetuningConfig, shape: str, labels: int,
+        cls,
+        model: ModelConfig,
+        optimizer: OptimizerConfig,
+        config: FinetuningConfig,
+        shape: str,
+        labels: int,
         regression: tuple[float, float] | None,
-    ) -> Objective:  # fmt: skip
+    ) -> Objective:
         """`model` is the language model, without the special tokens; `labels` is how many a classification has."""
         outputs = labels
         if shape == "multiple_choice" or (regression and config.regression == "mse"):
@@ -51,9 +56,16 @@ class Objective:
         elif regression:
             outputs = len(grid(regression))
         return cls(
-            extended(model), optimizer, shape, outputs, regression, config.regression, config.auxiliary,
-            config.auxiliary_rows, config.classifier_dropout,
-        )  # fmt: skip
+            extended(model),
+            optimizer,
+            shape,
+            outputs,
+            regression,
+            config.regression,
+            config.auxiliary,
+            config.auxiliary_rows,
+            config.classifier_dropout,
+        )
 
 
 def grid(regression: tuple[float, float]) -> np.ndarray:
@@ -141,9 +153,13 @@ def auxiliary_loss(
 
 
 def losses(
-    o: Objective, params: Params, tokens_BKT: jax.Array, labels_B: jax.Array, auxiliary_weight: jax.Array | float,
+    o: Objective,
+    params: Params,
+    tokens_BKT: jax.Array,
+    labels_B: jax.Array,
+    auxiliary_weight: jax.Array | float,
     dropout_key: jax.Array | None = None,
-) -> tuple[jax.Array, dict[str, jax.Array]]:  # fmt: skip
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """-L3 = -L2 - lambda L1, a mean over the batch; and its two parts. With lambda 0 the second is 0, not computed."""
     scores_BC, h_STM, head_VM = forward(o, params, tokens_BKT, dropout_key)
     supervised = supervised_losses(o, scores_BC, labels_B).mean()

@@ -54,9 +54,12 @@ def _extend(model: Params, special: Params) -> Params:
 
 
 def init(
-    config: ModelConfig, outputs: int, seed: int | jax.Array, pretrained: Params | None = None,
+    config: ModelConfig,
+    outputs: int,
+    seed: int | jax.Array,
+    pretrained: Params | None = None,
     transfer_layers: int | None = None,
-) -> Params:  # fmt: skip
+) -> Params:
     """The tree above at the start of fine-tuning.
 
     Args:

@@ -114,9 +114,14 @@ def longest(shape: str, tokenized: Iterable[Sequence[Tokens]]) -> int:
 
 
 def encode(
-    shape: str, tokenized: Sequence[Sequence[Tokens]], labels: Sequence[int | float | None], special: SpecialTokens,
-    length: int, count: int | None = None, real_labels: bool = False,
-) -> EncodedExamples:  # fmt: skip
+    shape: str,
+    tokenized: Sequence[Sequence[Tokens]],
+    labels: Sequence[int | float | None],
+    special: SpecialTokens,
+    length: int,
+    count: int | None = None,
+    real_labels: bool = False,
+) -> EncodedExamples:
     """All examples as one array, `length` tokens wide. Labels are never cut: they are not part of the sequences.
 
     Args:

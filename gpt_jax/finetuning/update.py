@@ -16,9 +16,15 @@ from gpt_jax.training.step import updated
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def finetuning_step(
-    o: Objective, state: TrainState, frozen: Params, tokens_BKT: jax.Array, labels_B: jax.Array, rate: jax.Array,
-    auxiliary_weight: jax.Array, seed: jax.Array,
-) -> tuple[TrainState, dict[str, jax.Array]]:  # fmt: skip
+    o: Objective,
+    state: TrainState,
+    frozen: Params,
+    tokens_BKT: jax.Array,
+    labels_B: jax.Array,
+    rate: jax.Array,
+    auxiliary_weight: jax.Array,
+    seed: jax.Array,
+) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of `state.params`, the part of `parameters.split` that trains. `frozen` is only read.
 
     Metrics: "loss" (L3), "supervised_loss", "auxiliary_loss" (nats) and "gradient_norm" (before the clip).

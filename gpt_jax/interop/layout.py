@@ -237,6 +237,9 @@ def transformers_config(
         require(quadruple, "d_ff", f"only 4 d_model = {4 * config.d_model} can with norm 'post'")
         return {"model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu", **common}
     return {
-        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
-        "n_inner": config.d_ff, **common,
-    }  # fmt: skip
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "activation_function": "gelu_new",
+        "n_inner": config.d_ff,
+        **common,
+    }

@@ -72,9 +72,14 @@ def load_openai_gpt1(
         )
     (context, width), vocabulary = arrays[0].shape, arrays[1].shape[0]
     config = ModelConfig(
-        vocab_size=vocabulary, context_length=context, n_layer=len(arrays) // len(BLOCK),
-        n_head=n_head or max(1, width // HEAD_WIDTH), d_model=width, norm="post", initialization="gpt1",
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        context_length=context,
+        n_layer=len(arrays) // len(BLOCK),
+        n_head=n_head or max(1, width // HEAD_WIDTH),
+        d_model=width,
+        norm="post",
+        initialization="gpt1",
+    )
     names = [POSITION_EMBEDDING["post"], TOKEN_EMBEDDING["post"]]
     names += [f"h.{n}.{name}" for n in range(config.n_layer) for name in BLOCK]
     return config, _assemble(folder, config, dict(zip(names, arrays, strict=True)))
@@ -89,9 +94,12 @@ def load_openai_gpt2(folder: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
     values = read_json(folder / HPARAMS, dict)
     sizes = {}
     for ours, theirs in (
-        ("vocab_size", "n_vocab"), ("context_length", "n_ctx"), ("d_model", "n_embd"), ("n_head", "n_head"),
+        ("vocab_size", "n_vocab"),
+        ("context_length", "n_ctx"),
+        ("d_model", "n_embd"),
+        ("n_head", "n_head"),
         ("n_layer", "n_layer"),
-    ):  # fmt: skip
+    ):
         sizes[ours] = values.get(theirs)
         if type(sizes[ours]) is not int:
             raise InputError(f"{folder / HPARAMS}: {theirs}: {sizes[ours]!r} is not allowed: a whole number")

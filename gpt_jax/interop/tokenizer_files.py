@@ -40,10 +40,13 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, context_length: int) -> 
             raise InputError(f"tokenizer: {tokenizer.name!r} cannot be saved in Transformers' layout")
     end = END_OF_TEXT if tokenizer.end_of_text is not None else None
     values = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context_length,
-        "bos_token": end, "eos_token": end, "clean_up_tokenization_spaces": False,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context_length,
+        "bos_token": end,
+        "eos_token": end,
+        "clean_up_tokenization_spaces": False,
         "split_special_tokens": True,  # <|endoftext|> inside a text is text, as it is here
-    }  # fmt: skip
+    }
     write_atomically(folder / FILES[1], json.dumps(values, indent=2) + "\n")
 
 
@@ -77,9 +80,11 @@ def _byte_fallback(tokenizer: SentencePieceTokenizer) -> Any:
     whole = {piece for i, piece in enumerate(pieces) if tokenizer.is_text(i)}
     merges = [
         (piece[:at], piece[at:])
-        for i, piece in enumerate(pieces) if tokenizer.is_text(i)
-        for at in range(1, len(piece)) if piece[:at] in whole and piece[at:] in whole
-    ]  # fmt: skip
+        for i, piece in enumerate(pieces)
+        if tokenizer.is_text(i)
+        for at in range(1, len(piece))
+        if piece[:at] in whole and piece[at:] in whole
+    ]
     inner: Any = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=pieces[0], byte_fallback=True))
     inner.normalizer = normalizers.Replace(" ", SPACE)
     inner.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])

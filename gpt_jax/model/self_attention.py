@@ -49,9 +49,14 @@ class SelfAttention(nn.Module):
                     kernel_of(c, self.pattern, platform(), c.attention_dropout if dropping else 0.0)
                 implementation = "auto"
             out_BTHD = attend(
-                q_BTHD, k_BTHD, v_BTHD, self.pattern, implementation,
-                dropout_rate=c.attention_dropout, dropout_key=self.make_rng("dropout") if dropping else None,
-            )  # fmt: skip
+                q_BTHD,
+                k_BTHD,
+                v_BTHD,
+                self.pattern,
+                implementation,
+                dropout_rate=c.attention_dropout,
+                dropout_key=self.make_rng("dropout") if dropping else None,
+            )
             if cache is not None:
                 cache = cache.write(k_BTHD, v_BTHD, positions_BT)
         else:

@@ -82,13 +82,20 @@ def compile_ahead(
     flops = train_flops_per_token(config.model)
     executed = flops * EXECUTED[config.model.remat] / 3 * config.training.batch_tokens / len(devices)
     common: dict[str, Any] = {
-        "topology": topology, "mesh": dict(mesh.shape), "devices": len(devices),
-        "parameters": parameter_count(config.model), "flops_per_token": flops,
-        "batch_tokens": config.training.batch_tokens, "micro_batch": plan.micro_batch,
-        "accumulation": plan.accumulation, "remat": config.model.remat,
-        "attention": attention_computed_by(config.model, "tpu"), "memory_bytes": chip.memory,
-        "compute_seconds": executed / chip.flops, "predicted": predicted(config, *mesh.shape.values()),
-    }  # fmt: skip
+        "topology": topology,
+        "mesh": dict(mesh.shape),
+        "devices": len(devices),
+        "parameters": parameter_count(config.model),
+        "flops_per_token": flops,
+        "batch_tokens": config.training.batch_tokens,
+        "micro_batch": plan.micro_batch,
+        "accumulation": plan.accumulation,
+        "remat": config.model.remat,
+        "attention": attention_computed_by(config.model, "tpu"),
+        "memory_bytes": chip.memory,
+        "compute_seconds": executed / chip.flops,
+        "predicted": predicted(config, *mesh.shape.values()),
+    }
     try:
         compiled = lowered.compile(compiler_options=dict(compiler_options or {}))
     except jax.errors.JaxRuntimeError as error:
@@ -96,19 +103,29 @@ def compile_ahead(
         if wanted is None:
             raise InputError(f"--topology: {topology!r}: the compiler refused: {str(error).splitlines()[0]}") from None
         return Report(
-            **common, argument_bytes=0, temporary_bytes=wanted, peak_bytes=wanted, collectives={}, memory_seconds=0.0,
-            missing_bytes=max(wanted - chip.memory, 1), network_seconds=0.0,
-        )  # fmt: skip
+            **common,
+            argument_bytes=0,
+            temporary_bytes=wanted,
+            peak_bytes=wanted,
+            collectives={},
+            memory_seconds=0.0,
+            missing_bytes=max(wanted - chip.memory, 1),
+            network_seconds=0.0,
+        )
     memory: Any = compiled.memory_analysis()
     sent = by_kind(collectives(compiled.as_text() or ""))
     passes = 2 * plan.accumulation  # weights are read forward and backward, at least; moments once
     touched = memory.argument_size_in_bytes * (2 + passes / 3)
     return Report(
-        **common, argument_bytes=memory.argument_size_in_bytes, temporary_bytes=memory.temp_size_in_bytes,
-        peak_bytes=memory.peak_memory_in_bytes, missing_bytes=max(memory.peak_memory_in_bytes - chip.memory, 0),
-        collectives=sent, memory_seconds=touched / chip.memory_rate,
+        **common,
+        argument_bytes=memory.argument_size_in_bytes,
+        temporary_bytes=memory.temp_size_in_bytes,
+        peak_bytes=memory.peak_memory_in_bytes,
+        missing_bytes=max(memory.peak_memory_in_bytes - chip.memory, 0),
+        collectives=sent,
+        memory_seconds=touched / chip.memory_rate,
         network_seconds=sum(b for _, b in sent.values()) / chip.link_rate,
-    )  # fmt: skip
+    )
 
 
 def parse_mesh(text: str) -> MeshConfig:

@@ -50,9 +50,9 @@ def tpu_grid(shape: tuple[int, int, int], devices: Sequence[Any]) -> np.ndarray:
     if data % count:
         raise InputError(f"mesh.data: {data} is not allowed: a multiple of the {count} slices")
     part = (data // count, *shape[1:])
-    return np.concatenate([
-        mesh_utils.create_device_mesh(part, devices=some, allow_split_physical_axes=True) for some in slices.values()
-    ])  # fmt: skip
+    return np.concatenate(
+        [mesh_utils.create_device_mesh(part, devices=some, allow_split_physical_axes=True) for some in slices.values()]
+    )
 
 
 def batch_sharding(mesh: Mesh, shape: Sequence[int]) -> NamedSharding:

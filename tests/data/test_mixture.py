@@ -44,13 +44,15 @@ def test_a_source_gives_its_windows_one_after_the_other(weights):
     ("source", "expected"),
     [
         ("0.6*local:web, 0.22*local:b, 0.18*shakespeare", {"local:web": 30, "local:b": 11, "shakespeare": 9}),
-        ("60*local:cc,22*local:wt,8*local:b1,8*local:b2,3*local:wiki",
-         {"local:cc": 60, "local:wt": 22, "local:b1": 8, "local:b2": 8, "local:wiki": 3}),
+        (
+            "60*local:cc,22*local:wt,8*local:b1,8*local:b2,3*local:wiki",
+            {"local:cc": 60, "local:wt": 22, "local:b1": 8, "local:b2": 8, "local:wiki": 3},
+        ),
         ("1*hf:org/name:config:train , 1.*tfds:pg19", {"hf:org/name:config:train": 1, "tfds:pg19": 1}),
         ("shakespeare", {"shakespeare": 1}),
         ("local:a,b", {"local:a,b": 1}),
     ],
-)  # fmt: skip
+)
 def test_weights_are_read_exactly(source, expected):
     assert dict(parse_sources(source)) == expected
 
@@ -161,10 +163,16 @@ def test_validation_is_the_most_text_in_proportion_to_the_weights(folder):
 
 
 def test_the_digest_follows_sources_and_weights(folder):
-    digests = [prepared(folder, source).digest for source in (
-        MIX, MIX.replace(".3*", ".4*"), MIX.replace(":middle", ":middle/text.txt"), "5*local:large, 3*local:middle",
-        "50*local:large, 30*local:middle, 20*local:small.jsonl",
-    )]  # fmt: skip
+    digests = [
+        prepared(folder, source).digest
+        for source in (
+            MIX,
+            MIX.replace(".3*", ".4*"),
+            MIX.replace(":middle", ":middle/text.txt"),
+            "5*local:large, 3*local:middle",
+            "50*local:large, 30*local:middle, 20*local:small.jsonl",
+        )
+    ]
     assert digests[4] == digests[0] == digests[2]  # the same ratios of the same text
     assert len(set(digests)) == 3
 

@@ -17,8 +17,17 @@ from gpt_jax.data.stream import BLOCK
 from gpt_jax.disk import digest_of
 from gpt_jax.errors import InputError
 
-PLAN = ("format", "source_digest", "tokenizer", "packing", "validation_fraction", "context_length", "dtype",
-        "windows_per_shard", "characters_at_once")  # fmt: skip
+PLAN = (
+    "format",
+    "source_digest",
+    "tokenizer",
+    "packing",
+    "validation_fraction",
+    "context_length",
+    "dtype",
+    "windows_per_shard",
+    "characters_at_once",
+)
 SIZES = {"bytes": 257, "sentencepiece": 400, "gpt2": 50257}
 
 

@@ -93,7 +93,7 @@ def test_the_digest_of_a_large_file_is_remembered_until_it_changes(folder, root,
         ("x.jsonl", b'{"text": 3}', "x.jsonl' line 1 has no text"),
         ("x.jsonl", b'["text"]', "x.jsonl' line 1 has no text"),
     ],
-)  # fmt: skip
+)
 def test_unreadable_files_are_named(tmp_path, root, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:

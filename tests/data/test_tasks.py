@@ -104,7 +104,7 @@ def test_test_labels_may_be_missing_and_validation_is_held_out_for_good(tmp_path
         (FORMS["similarity"].replace("4.5", "0.2"), {}, "every training label is 0.2"),
         ("text\tlabel\n\tgood\n \tbad\n", {}, "no text in any"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named_by_file_and_line(tmp_path, train, others, said):
     with pytest.raises(InputError, match=said):
         load_task(str(folder(tmp_path, train, **others)))
@@ -199,7 +199,7 @@ ORIGINALS = {
         {f"mctest/mc160.{n}.{end}": text for n in DEV for end, text in (("tsv", STORY), ("ans", "C\tA\tB\tD\n"))},
         (("Tom fell. He rose.", "Who?", "a", "b", "c", "d"), 2),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
@@ -233,15 +233,18 @@ def test_a_folder_in_our_form_may_stand_in_for_a_declared_task(tmp_path):
 ROWS = {  # GLUE's own files, two rows of each split; test labels are not public
     "sst2": ("SST-2", "sentence\tlabel\n", "a dull {}\t0\na bright {}\t1\n", "index\tsentence\n0\ta {}\n"),
     "rte": (
-        "RTE", "index\tsentence1\tsentence2\tlabel\n",
+        "RTE",
+        "index\tsentence1\tsentence2\tlabel\n",
         "0\tIt rains in {}.\tIt is wet.\tentailment\n1\tIt rains.\tIt is dry in {}.\tnot_entailment\n",
         "index\tsentence1\tsentence2\n0\tIt is {}.\tIt is.\n",
     ),
     "stsb": (
-        "STS-B", "index\tsentence1\tsentence2\tscore\n", "0\ta {}\tthe {}\t4.250\n1\ta cat\t{}\t0.500\n",
+        "STS-B",
+        "index\tsentence1\tsentence2\tscore\n",
+        "0\ta {}\tthe {}\t4.250\n1\ta cat\t{}\t0.500\n",
         "index\tsentence1\tsentence2\n0\tone {}\ttwo\n",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ROWS)

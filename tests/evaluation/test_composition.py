@@ -200,8 +200,11 @@ def test_a_clipped_completion_takes_what_room_the_context_has():
 def test_every_test_part_of_every_pair_is_a_task_with_examples_from_the_training_part(root, few):
     assert [t.name for name in pair_names() for t in tasks(name)] == [
         *(f"scan_{split}_{part}" for split in ("length", "jump", "turn_left") for part in ("iid", "ood")),
-        "sums_iid", "sums_ood_4", "sums_ood_5", "sums_ood_6",
-    ]  # fmt: skip
+        "sums_iid",
+        "sums_ood_4",
+        "sums_ood_5",
+        "sums_ood_6",
+    ]
     task: Any = tasks("scan_jump")[1]
     item = task.items(Files(root))[0]
     assert task.pool(Files(root)) == get_pair("scan_jump").read(Files(root))["train"]

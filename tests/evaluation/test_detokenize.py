@@ -6,9 +6,40 @@ from hypothesis import strategies as st
 from gpt_jax.evaluation.detokenize import JOINER, PENN, WIKITEXT, detokenize, tokenize
 
 TOKENS = [
-    "a", "the", "<unk>", "5", "1,000", "U.S.", "Mr.", "et.", "n't", "'s", "'t", '"', "``", "''", "(", ")", ",", ".",
-    "...", "..", "-", "--", "@-@", "@,@", "@.@", "$", "%", ";", "x-y", "", JOINER, JOINER + "b", "'",
-]  # fmt: skip
+    "a",
+    "the",
+    "<unk>",
+    "5",
+    "1,000",
+    "U.S.",
+    "Mr.",
+    "et.",
+    "n't",
+    "'s",
+    "'t",
+    '"',
+    "``",
+    "''",
+    "(",
+    ")",
+    ",",
+    ".",
+    "...",
+    "..",
+    "-",
+    "--",
+    "@-@",
+    "@,@",
+    "@.@",
+    "$",
+    "%",
+    ";",
+    "x-y",
+    "",
+    JOINER,
+    JOINER + "b",
+    "'",
+]
 
 
 @settings(max_examples=400)

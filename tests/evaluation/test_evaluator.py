@@ -138,14 +138,21 @@ def test_a_choice_is_scored_as_its_definition_says(by):
 
 def test_answers_do_not_depend_on_batches_or_shared_prefixes():
     task = Task(
-        "mixed", "", "", lambda files: ITEMS[:6],
+        "mixed",
+        "",
+        "",
+        lambda files: ITEMS[:6],
         lambda item, shown: [
-            LogLikelihood(shown + item["context"], item["completion"]), Rolling(item["context"] * 20),
-            Choice(shown + item["context"], (" 1", " 2", " three")), Generate(shown + item["context"], 5, beams=2),
+            LogLikelihood(shown + item["context"], item["completion"]),
+            Rolling(item["context"] * 20),
+            Choice(shown + item["context"], (" 1", " 2", " three")),
+            Generate(shown + item["context"], 5, beams=2),
             Generate(shown + item["context"], 5, until=("\n",)),
         ],
-        lambda item, answers: {"x": 1}, (mean("x"),), example=lambda item: item["context"] + item["completion"],
-    )  # fmt: skip
+        lambda item, answers: {"x": 1},
+        (mean("x"),),
+        example=lambda item: item["context"] + item["completion"],
+    )
     ways = [Options(), Options(batch_tokens=1, share=False)]
     together, alone = [evaluate(text_model(), task, Files(), 3, how).records for how in ways]
     for a, b in zip(together, alone, strict=True):

@@ -33,15 +33,30 @@ CONFIG = ModelConfig(
 SENTENCE = "the dog saw a small cat near her old house and then it slept until noon while rain fell on quiet hills"
 WORDS = SENTENCE.split()
 TASKS = {
-    "l": ("loglikelihood", "lambada_test.jsonl", "{{text.split(' ')[:-1]|join(' ')}}", "{{' '+text.split(' ')[-1]}}",
-          "  - metric: perplexity\n    aggregation: perplexity\n    higher_is_better: false\n"
-          "  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n"),
-    "b": ("multiple_choice", "blimp/pairs.jsonl", "", "0",
-          "  - metric: acc\ndoc_to_choice: '{{[sentence_good, sentence_bad]}}'\n"),
+    "l": (
+        "loglikelihood",
+        "lambada_test.jsonl",
+        "{{text.split(' ')[:-1]|join(' ')}}",
+        "{{' '+text.split(' ')[-1]}}",
+        "  - metric: perplexity\n    aggregation: perplexity\n    higher_is_better: false\n"
+        "  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n",
+    ),
+    "b": (
+        "multiple_choice",
+        "blimp/pairs.jsonl",
+        "",
+        "0",
+        "  - metric: acc\ndoc_to_choice: '{{[sentence_good, sentence_bad]}}'\n",
+    ),
     "r": ("loglikelihood_rolling", "long.jsonl", "", "{{text}}", "  - metric: bits_per_byte\n"),
-    "g": ("generate_until", "lambada_test.jsonl", "{{text}}", "{{text}}",
-          "  - metric: exact_match\ngeneration_kwargs:\n  until: ['.']\n  max_gen_toks: 8\n  do_sample: false\n"),
-}  # fmt: skip
+    "g": (
+        "generate_until",
+        "lambada_test.jsonl",
+        "{{text}}",
+        "{{text}}",
+        "  - metric: exact_match\ngeneration_kwargs:\n  until: ['.']\n  max_gen_toks: 8\n  do_sample: false\n",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +93,14 @@ def write(path, rows):
 def run(folder, model, arguments, names=tuple(TASKS)) -> dict[str, Any]:
     simple_evaluate: Any = lm_eval.simple_evaluate  # a decorator hides its parameters from pyright
     return simple_evaluate(
-        model=model, model_args=arguments, tasks=list(names), log_samples=True, bootstrap_iters=0, device="cpu",
+        model=model,
+        model_args=arguments,
+        tasks=list(names),
+        log_samples=True,
+        bootstrap_iters=0,
+        device="cpu",
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def ask(*requests) -> Any:
 def test_an_empty_continuation_is_certain_and_has_no_tokens():
     nothing, blank, something = ask(
         LogLikelihood("a dog", ""), LogLikelihood("a dog ", ""), LogLikelihood("a dog", " ran")
-    )  # fmt: skip
+    )
     assert (nothing.log_prob, nothing.tokens, nothing.greedy, nothing.per_token) == (0.0, 0, True, -math.inf)
     assert blank.tokens == 1 and blank.log_prob < 0  # the space is the continuation's
     assert something.tokens == 4
@@ -58,9 +58,14 @@ def test_of_equal_choices_each_is_right():
     assert outcome.estimates[0][1].value == 100.0
 
 
-@pytest.mark.parametrize(("name", "choices"), [
-    ("cbt_cn", ["cat", "cat", "dog"]), ("race_zero_shot", [" a", " a", " b"]), ("dprd_zero_shot", ["Ann", "Ann"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("cbt_cn", ["cat", "cat", "dog"]),
+        ("race_zero_shot", [" a", " a", " b"]),
+        ("dprd_zero_shot", ["Ann", "Ann"]),
+    ],
+)
 def test_tasks_with_scores_of_their_own_find_each_of_equal_choices_right(name, choices):
     answers: list[Any] = [Likelihood(-1.0, 1, False, False)] * len(choices)
     asked: list[Any] = [tuple(answers)] if name == "race_zero_shot" else answers
@@ -69,11 +74,14 @@ def test_tasks_with_scores_of_their_own_find_each_of_equal_choices_right(name, c
     assert right == [{"correct": choice == choices[0]} for choice in choices]
 
 
-@pytest.mark.parametrize(("name", "file", "text"), [
-    ("cbt_cn", "cbtest_CN_valid_2000ex.txt", "1 A .\n21 He met XXXXX .\tTom\t\tTom|\n"),
-    ("winograd", "wsc273.txt", "Ann met Eve before [MASK] left.\n[MASK]\nAnn,Ann\nAnn\n"),
-    ("winograd", "wsc273.txt", "Ann met Eve before [MASK] left.\n[MASK]\nAnn,\nAnn\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("cbt_cn", "cbtest_CN_valid_2000ex.txt", "1 A .\n21 He met XXXXX .\tTom\t\tTom|\n"),
+        ("winograd", "wsc273.txt", "Ann met Eve before [MASK] left.\n[MASK]\nAnn,Ann\nAnn\n"),
+        ("winograd", "wsc273.txt", "Ann met Eve before [MASK] left.\n[MASK]\nAnn,\nAnn\n"),
+    ],
+)
 def test_an_item_whose_candidates_are_empty_or_the_same_is_named(tmp_path, name, file, text):
     (tmp_path / file).write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=file):

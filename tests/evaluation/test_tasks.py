@@ -39,8 +39,12 @@ def test_every_task_has_a_name_of_its_own_a_summary_a_source_and_a_metric():
     assert len({t.name for t in tasks}) == len(tasks) > 100
     assert all(t.summary and t.source and t.metrics for t in tasks)
     assert [t.name for t in find_tasks(["winograd", "gpt1_heuristics", "winograd"])] == [
-        "winograd", "cola_zero_shot", "sst2_zero_shot", "race_zero_shot", "dprd_zero_shot",
-    ]  # fmt: skip
+        "winograd",
+        "cola_zero_shot",
+        "sst2_zero_shot",
+        "race_zero_shot",
+        "dprd_zero_shot",
+    ]
     with pytest.raises(InputError, match="did you mean 'lambada'"):
         find_tasks(["lambda"])
 
@@ -188,8 +192,9 @@ def test_cbt_scores_the_candidate_and_the_rest_given_what_comes_before(tmp_path)
     (item,) = task("cbt_cn").items(write(tmp_path, "cbtest_CN_valid_2000ex.txt", CBT))
     before = "The dog was old. He slept. Then the"
     assert task("cbt_cn").requests(item, "") == [
-        LogLikelihood(before, " cat didn't move."), LogLikelihood(before, " dog didn't move."),
-    ]  # fmt: skip
+        LogLikelihood(before, " cat didn't move."),
+        LogLikelihood(before, " dog didn't move."),
+    ]
     assert task("cbt_cn").score(item, [likely(-5.0), likely(-4.0)]) == {"correct": True}
 
 
@@ -207,8 +212,10 @@ def test_cbt_cuts_what_comes_before_back_where_a_candidate_changes_it():
         assert (request.context, request.continuation) == ("A he left", end)
 
 
-WSC = "The city councilmen refused the demonstrators a permit because [MASK]  feared violence. \n[MASK]\n" \
-      "The city councilmen ,The demonstrators \nThe city councilmen \n"  # fmt: skip
+WSC = (
+    "The city councilmen refused the demonstrators a permit because [MASK]  feared violence. \n[MASK]\n"
+    "The city councilmen ,The demonstrators \nThe city councilmen \n"
+)
 
 
 def test_winograd_replaces_the_pronoun_and_scores_in_full_and_in_part(tmp_path):
@@ -253,8 +260,12 @@ def test_sst2_asks_whether_it_is_very_positive_or_very_negative(tmp_path):
     ]
 
 
-RACE = {"article": "It rained.", "questions": ["What fell?", "Who ran?"], "options": [["Rain", "Snow"]] * 2,
-        "answers": ["A", "B"]}  # fmt: skip
+RACE = {
+    "article": "It rained.",
+    "questions": ["What fell?", "Who ran?"],
+    "options": [["Rain", "Snow"]] * 2,
+    "answers": ["A", "B"],
+}
 
 
 def test_race_is_scored_by_the_ratio_in_gpt3_and_by_the_mean_in_gpt1(tmp_path):
@@ -380,9 +391,12 @@ def test_answers_to_questions_are_compared_without_articles_case_and_punctuation
 
 
 def test_coqa_carries_the_conversation_along(tmp_path):
-    story = {"story": "It rained.", "questions": [{"input_text": "What?"}, {"input_text": "Where?"}],
-             "answers": [{"input_text": "rain"}, {"input_text": "here"}],
-             "additional_answers": {"0": [{"input_text": "a rain"}, {"input_text": "there"}]}}  # fmt: skip
+    story = {
+        "story": "It rained.",
+        "questions": [{"input_text": "What?"}, {"input_text": "Where?"}],
+        "answers": [{"input_text": "rain"}, {"input_text": "here"}],
+        "additional_answers": {"0": [{"input_text": "a rain"}, {"input_text": "there"}]},
+    }
     _, second = task("coqa").items(write(tmp_path, "coqa-dev-v1.0.json", json.dumps({"data": [story]})))
     assert second == {"context": "It rained.\nQ: What?\nA: rain\nQ: Where?\nA:", "answers": ["here", "there"]}
 

@@ -19,9 +19,12 @@ def python(code: str, **changes: str) -> subprocess.Popen:
     start = "import sys; from experiments.terminal import forgive_streams; forgive_streams();"
     env = {key: value for key, value in os.environ.items() if key not in ("LC_ALL", "LANG", "PYTHONIOENCODING")}
     return subprocess.Popen(
-        [sys.executable, "-c", start + code], cwd=ROOT, env=env | changes, stdout=subprocess.PIPE,
+        [sys.executable, "-c", start + code],
+        cwd=ROOT,
+        env=env | changes,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )  # fmt: skip
+    )
 
 
 def test_a_command_whose_reader_goes_away_goes_on_to_its_end(tmp_path):

@@ -108,9 +108,12 @@ def test_updates_report_both_losses_and_lambda_0_only_one():
     for weight, names in ((0.5, {"auxiliary_loss"}), (0.0, set())):
         seen = []
         fit(
-            run_config(epochs=1, auxiliary_weight=weight), task("classification"), splits("classification"), TOKENIZER,
+            run_config(epochs=1, auxiliary_weight=weight),
+            task("classification"),
+            splits("classification"),
+            TOKENIZER,
             on_update=lambda n, m, seen=seen: seen.append((n, m)),
-        )  # fmt: skip
+        )
         assert [n for n, _ in seen] == list(range(1, 9))
         for _, m in seen:
             assert {*m} == {"loss", "supervised_loss", "gradient_norm", "rate", "tokens"} | names

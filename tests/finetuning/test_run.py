@@ -24,9 +24,19 @@ from gpt_jax.model.interface import language_model
 from tests.finetuning.tiny import MODEL, TOKENIZER, truth
 
 FILES = {
-    "config.json", "environment.json", "metrics.jsonl", "result.json", "loss.png", "predictions.jsonl", "task.json",
-    "tokenizer", "finetuned.safetensors", "confusion-validation.png", "confusion-ood_double.png", "confusion-test.png",
-}  # fmt: skip
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "result.json",
+    "loss.png",
+    "predictions.jsonl",
+    "task.json",
+    "tokenizer",
+    "finetuned.safetensors",
+    "confusion-validation.png",
+    "confusion-ood_double.png",
+    "confusion-test.png",
+}
 SMALL = ["finetuning.examples=32", "finetuning.batch_size=8", "finetuning.epochs=2", "finetuning.max_length=64"]
 
 

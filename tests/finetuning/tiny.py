@@ -11,9 +11,18 @@ from gpt_jax.data.tasks import Example, LabelledTask
 from gpt_jax.data.tokenizers import BytesTokenizer
 
 MODEL = ModelConfig(
-    vocab_size=257, context_length=48, n_layer=2, n_head=2, d_model=16, norm="post", initialization="gpt1",
-    initialization_std=0.2, embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
-)  # fmt: skip
+    vocab_size=257,
+    context_length=48,
+    n_layer=2,
+    n_head=2,
+    d_model=16,
+    norm="post",
+    initialization="gpt1",
+    initialization_std=0.2,
+    embedding_dropout=0.0,
+    attention_dropout=0.0,
+    residual_dropout=0.0,
+)
 TOKENIZER = BytesTokenizer()
 
 
@@ -25,8 +34,9 @@ def run_config(**changes) -> RunConfig:
 
 def task(shape: Any, regression: tuple[float, float] | None = None) -> LabelledTask:
     labels = () if regression or shape == "multiple_choice" else ("no", "yes")
-    return LabelledTask(name="tiny", shape=shape, labels=labels, metric="pearson" if regression else "accuracy",
-                regression=regression)  # fmt: skip
+    return LabelledTask(
+        name="tiny", shape=shape, labels=labels, metric="pearson" if regression else "accuracy", regression=regression
+    )
 
 
 def example(*texts: str, label: int | float | None = None, number: int = 0) -> Example:

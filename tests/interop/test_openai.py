@@ -19,11 +19,19 @@ from tests.make_golden import GOLDEN, load
 
 # The order in which train.py creates its variables within a block, and the shape of each at width 768.
 GPT1_BLOCK = [
-    ("attn.c_attn.weight", [1, 768, 2304]), ("attn.c_attn.bias", [2304]), ("attn.c_proj.weight", [1, 768, 768]),
-    ("attn.c_proj.bias", [768]), ("ln_1.weight", [768]), ("ln_1.bias", [768]), ("mlp.c_fc.weight", [1, 768, 3072]),
-    ("mlp.c_fc.bias", [3072]), ("mlp.c_proj.weight", [1, 3072, 768]), ("mlp.c_proj.bias", [768]),
-    ("ln_2.weight", [768]), ("ln_2.bias", [768]),
-]  # fmt: skip
+    ("attn.c_attn.weight", [1, 768, 2304]),
+    ("attn.c_attn.bias", [2304]),
+    ("attn.c_proj.weight", [1, 768, 768]),
+    ("attn.c_proj.bias", [768]),
+    ("ln_1.weight", [768]),
+    ("ln_1.bias", [768]),
+    ("mlp.c_fc.weight", [1, 768, 3072]),
+    ("mlp.c_fc.bias", [3072]),
+    ("mlp.c_proj.weight", [1, 3072, 768]),
+    ("mlp.c_proj.bias", [768]),
+    ("ln_2.weight", [768]),
+    ("ln_2.bias", [768]),
+]
 
 
 def released_gpt1(folder: Path, shards: int = 10) -> list[np.ndarray]:

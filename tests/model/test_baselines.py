@@ -21,9 +21,17 @@ from tests.finetuning.tiny import TOKENIZER, example, examples, run_config, task
 from tests.training.tiny import TINY
 
 CONFIG = ModelConfig(
-    architecture="lstm", vocab_size=19, context_length=16, n_layer=2, n_head=1, d_model=6, d_ff=5,
-    embedding_dropout=0.0, residual_dropout=0.0, initialization_std=0.5,
-)  # fmt: skip
+    architecture="lstm",
+    vocab_size=19,
+    context_length=16,
+    n_layer=2,
+    n_head=1,
+    d_model=6,
+    d_ff=5,
+    embedding_dropout=0.0,
+    residual_dropout=0.0,
+    initialization_std=0.5,
+)
 TOKENS = jax.random.randint(jax.random.key(1), (3, 11), 0, 19)
 
 
@@ -197,8 +205,10 @@ def accuracy(model, data):
 
 
 def test_bag_of_words_learns_what_a_word_decides():
-    train, test = ([example(f"{w} the film {'good' if n % 2 else 'bad'} .", label=n % 2) for n, w in enumerate(words)]
-                   for words in (["so", "oh", "ah", "hm"] * 4, ["well", "yes", "no", "so"]))  # fmt: skip
+    train, test = (
+        [example(f"{w} the film {'good' if n % 2 else 'bad'} .", label=n % 2) for n, w in enumerate(words)]
+        for words in (["so", "oh", "ah", "hm"] * 4, ["well", "yes", "no", "so"])
+    )
     model = BagOfWords(task("classification")).fit(train)
     assert accuracy(model, test) == 1
     np.testing.assert_allclose(model.predict(test).sum(1), 1)
@@ -223,8 +233,10 @@ def test_a_pair_that_shares_its_words_is_told_from_one_that_does_not():
 
 
 def test_answers_are_compared_and_absent_ones_have_probability_0():
-    train = [example("story", "what ?", *(["wrong", "right"] if n % 2 else ["right", "wrong", "bad"]), label=n % 2)
-             for n in range(8)]  # fmt: skip
+    train = [
+        example("story", "what ?", *(["wrong", "right"] if n % 2 else ["right", "wrong", "bad"]), label=n % 2)
+        for n in range(8)
+    ]
     model = BagOfWords(task("multiple_choice")).fit(train)
     found = model.predict(train)
     assert accuracy(model, train) == 1 and found.shape == (8, 3)

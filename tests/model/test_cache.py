@@ -15,9 +15,14 @@ from gpt_jax.model.cache import init_cache, read_positions
 
 PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
 TINY = ModelConfig(
-    vocab_size=29, context_length=24, n_layer=2, n_head=2, d_model=8, initialization_std=0.4,
+    vocab_size=29,
+    context_length=24,
+    n_layer=2,
+    n_head=2,
+    d_model=8,
+    initialization_std=0.4,
     attention_implementation="mask",
-)  # fmt: skip
+)
 TOKENS = np.asarray(jax.random.randint(jax.random.key(1), (3, 24), 0, 29))
 
 

@@ -15,9 +15,17 @@ from gpt_jax.model.costs import parameter_count
 from gpt_jax.model.layers_layout import stack_layers, unstack_layers
 
 TINY = ModelConfig(
-    vocab_size=31, context_length=16, n_layer=4, n_head=2, d_model=8, attention=(Dense(), Banded(3)),
-    embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0, initialization_std=0.3,
-)  # fmt: skip
+    vocab_size=31,
+    context_length=16,
+    n_layer=4,
+    n_head=2,
+    d_model=8,
+    attention=(Dense(), Banded(3)),
+    embedding_dropout=0.0,
+    attention_dropout=0.0,
+    residual_dropout=0.0,
+    initialization_std=0.3,
+)
 TOKENS = jax.random.randint(jax.random.key(1), (2, 13), 0, 31)
 
 
@@ -46,10 +54,16 @@ def test_parameter_counts_are_exact(name, parameters):
 @pytest.mark.parametrize(
     ("name", "printed"),  # GPT-3, Table D.1, in millions
     [
-        ("125m", 125), ("350m", 356), ("760m", 760), ("1.3b", 1_320), ("2.7b", 2_650), ("6.7b", 6_660),
-        ("13b", 12_850), ("175b", 174_600),
+        ("125m", 125),
+        ("350m", 356),
+        ("760m", 760),
+        ("1.3b", 1_320),
+        ("2.7b", 2_650),
+        ("6.7b", 6_660),
+        ("13b", 12_850),
+        ("175b", 174_600),
     ],
-)  # fmt: skip
+)
 def test_gpt3_sizes_are_table_d1s(name, printed):
     for variant in ("", "-dense", "-strided"):
         model = configs.get(f"gpt3-{name}{variant}").model
@@ -101,15 +115,14 @@ def test_unrolled_and_scanned_are_one_function_of_one_tree(remat):
     np.testing.assert_allclose(value, value_scanned, rtol=1e-6)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4),
-        gradient, unstack_layers(scanned, gradient_scanned),
-    )  # fmt: skip
+        gradient,
+        unstack_layers(scanned, gradient_scanned),
+    )
 
 
 def test_converting_layouts_there_and_back_is_exact():
     params = init(TINY)
-    jax.tree.map(
-        np.testing.assert_array_equal, unstack_layers(TINY, stack_layers(TINY, params)), params
-    )  # fmt: skip
+    jax.tree.map(np.testing.assert_array_equal, unstack_layers(TINY, stack_layers(TINY, params)), params)
 
 
 def test_gpt2_initialisation_scales_residual_projections_and_positions():
@@ -217,9 +230,15 @@ def test_remat_keeps_everything_the_products_or_each_layers_input():
 
     def temporaries(remat: str) -> int:
         config = dataclasses.replace(
-            TINY, context_length=128, n_layer=8, n_head=2, d_model=32, attention=(Dense(),), scan_layers=True,
+            TINY,
+            context_length=128,
+            n_layer=8,
+            n_head=2,
+            d_model=32,
+            attention=(Dense(),),
+            scan_layers=True,
             remat=remat,
-        )  # fmt: skip
+        )
         params = jax.eval_shape(GPT(config).init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
         loss = lambda params, tokens: jnp.square(GPT(config).apply({"params": params}, tokens)).sum()  # noqa: E731
         lowered = jax.jit(jax.grad(loss)).lower(params, jax.ShapeDtypeStruct((4, 128), jnp.int32))

@@ -12,8 +12,13 @@ from gpt_jax.model.self_attention import attention_computed_by
 
 def model(implementation, **changes):
     values = {
-        "vocab_size": 29, "context_length": 16, "n_layer": 1, "n_head": 1, "d_model": 64, "attention_dropout": 0.0,
-    }  # fmt: skip
+        "vocab_size": 29,
+        "context_length": 16,
+        "n_layer": 1,
+        "n_head": 1,
+        "d_model": 64,
+        "attention_dropout": 0.0,
+    }
     return ModelConfig(attention_implementation=implementation, **{**values, **changes})
 
 

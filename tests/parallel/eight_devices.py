@@ -19,9 +19,16 @@ from gpt_jax.training.state import init_state
 
 STEPS, BATCH, LENGTH = 5, 8, 16
 SHAPE: dict[str, Any] = dict(  # 8 divides what the axes split; the vocabulary it does not
-    vocab_size=61, context_length=LENGTH, n_head=8, d_model=32, d_head=4, d_ff=64,
-    embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0,
-)  # fmt: skip
+    vocab_size=61,
+    context_length=LENGTH,
+    n_head=8,
+    d_model=32,
+    d_head=4,
+    d_ff=64,
+    embedding_dropout=0.0,
+    attention_dropout=0.0,
+    residual_dropout=0.0,
+)
 PATTERNS = (Dense(), Banded(window=3), Strided(stride=3), Fixed(block=4, summary=1), LogSparse(window=2))
 MODELS = {
     "gpt1": ModelConfig(**SHAPE, n_layer=2, norm="post", initialization="gpt1"),
@@ -72,8 +79,10 @@ def main(models: list[str], meshes: list[tuple[int, int, int]]) -> dict:
             theirs, other, hlo = train(config, MeshConfig(data, fsdp, tensor))
             gaps = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), params, other)
             out[name][f"{data}x{fsdp}x{tensor}"] = {
-                "losses": theirs, "largest parameter gap": max(jax.tree.leaves(gaps)), "hlo": hlo,
-            }  # fmt: skip
+                "losses": theirs,
+                "largest parameter gap": max(jax.tree.leaves(gaps)),
+                "hlo": hlo,
+            }
     return out
 
 

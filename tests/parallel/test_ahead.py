@@ -23,12 +23,22 @@ needs_libtpu = pytest.mark.skipif(not HAS_LIBTPU, reason="libtpu is not installe
 def wide(scan: bool = True):
     """A model wide enough for splash attention: 4 heads of 64, 512 tokens."""
     config = run_config(MODELS["gpt3-scan"])
-    return override(config, {
-        "model.d_model": 256, "model.n_head": 4, "model.d_head": "none", "model.d_ff": "none",
-        "model.context_length": 512, "model.vocab_size": 1000, "model.scan_layers": scan,
-        "model.compute_dtype": "bfloat16", "model.attention_implementation": "kernel",
-        "training.batch_tokens": 8 * 512, "training.train_tokens": 8 * 512,
-    })  # fmt: skip
+    return override(
+        config,
+        {
+            "model.d_model": 256,
+            "model.n_head": 4,
+            "model.d_head": "none",
+            "model.d_ff": "none",
+            "model.context_length": 512,
+            "model.vocab_size": 1000,
+            "model.scan_layers": scan,
+            "model.compute_dtype": "bfloat16",
+            "model.attention_implementation": "kernel",
+            "training.batch_tokens": 8 * 512,
+            "training.train_tokens": 8 * 512,
+        },
+    )
 
 
 @pytest.mark.slow
@@ -89,9 +99,12 @@ def test_what_does_not_fit_says_how_much_is_missing(capsys):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("fsdp=0", "fsdp=0"), ("fsdp", "'fsdp'"), ("pipe=2", "'pipe'"), ("fsdp=2,fsdp=4", "each axis once"),
+        ("fsdp=0", "fsdp=0"),
+        ("fsdp", "'fsdp'"),
+        ("pipe=2", "'pipe'"),
+        ("fsdp=2,fsdp=4", "each axis once"),
     ],
-)  # fmt: skip
+)
 def test_a_mesh_that_cannot_be_read_is_named(text, said):
     with pytest.raises(InputError, match=said):
         parse_mesh(text)

@@ -17,11 +17,16 @@ def devices(monkeypatch, kind, count=4):
 @pytest.mark.parametrize(
     ("kind", "tera"),
     [
-        ("TPU v4", 275), ("TPU v5 lite", 197), ("TPU v5", 459), ("TPU v6 lite", 918),
-        ("NVIDIA A100-SXM4-80GB", 312), ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756),
+        ("TPU v4", 275),
+        ("TPU v5 lite", 197),
+        ("TPU v5", 459),
+        ("TPU v6 lite", 918),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
         ("NVIDIA H200", 989),
     ],
-)  # fmt: skip
+)
 def test_published_peaks_are_summed_over_devices(monkeypatch, kind, tera):
     devices(monkeypatch, kind)
     assert chips.peak_flops() == 4 * tera * 1e12
@@ -30,10 +35,21 @@ def test_published_peaks_are_summed_over_devices(monkeypatch, kind, tera):
 @pytest.mark.parametrize(
     "kind",
     [
-        "TPU v4 lite", "TPU v5 something", "TPU v6", "TPU8i", "NVIDIA H100", "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
-        "NVIDIA H200 NVL", "NVIDIA H20", "NVIDIA A10", "NVIDIA GH200 480GB", "NVIDIA B200", "Tesla V100-SXM2-16GB", "",
+        "TPU v4 lite",
+        "TPU v5 something",
+        "TPU v6",
+        "TPU8i",
+        "NVIDIA H100",
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        "NVIDIA H200 NVL",
+        "NVIDIA H20",
+        "NVIDIA A10",
+        "NVIDIA GH200 480GB",
+        "NVIDIA B200",
+        "Tesla V100-SXM2-16GB",
+        "",
     ],
-)  # fmt: skip
+)
 def test_a_chip_that_is_not_in_the_table_is_unknown(monkeypatch, kind):
     devices(monkeypatch, kind)
     assert chips.peak_flops() is None

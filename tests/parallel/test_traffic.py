@@ -14,9 +14,13 @@ from tests.parallel.test_ahead import wide
 
 def test_gpt3_175b_by_hand():
     """96 layers of 12 d^2 (and small change); bfloat16 gathered twice, float32 scattered once, over 64; tensor 8."""
-    config = override(configs.get("gpt3-175b-dense"), {
-        "training.batch_tokens": 512 * 2048, "training.batch_ramp_tokens": 0,
-    })  # fmt: skip
+    config = override(
+        configs.get("gpt3-175b-dense"),
+        {
+            "training.batch_tokens": 512 * 2048,
+            "training.batch_ramp_tokens": 0,
+        },
+    )
     moved = predicted(config, data=1, fsdp=64, tensor=8)
     blocks = 96 * 12 * 12288**2 / 8
     assert moved["weights"] == pytest.approx(2 * 2 * blocks * 63 / 64, rel=1e-3)

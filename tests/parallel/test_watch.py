@@ -52,9 +52,12 @@ sys.exit(in_one_line(act))
 
 def start(port: int, index: int, times: int = 100_000, wait: int = START, program: str = PROGRAM) -> subprocess.Popen:
     env = {
-        **os.environ, "JAX_PLATFORMS": "cpu", "GPT_JAX_HOSTS_START": str(wait), "GPT_JAX_HOSTS_SILENCE": str(SILENCE),
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "GPT_JAX_HOSTS_START": str(wait),
+        "GPT_JAX_HOSTS_SILENCE": str(SILENCE),
         "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+    }
     command = [sys.executable, "-c", program, f"127.0.0.1:{port},2,{index}", str(times)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 

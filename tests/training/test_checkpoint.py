@@ -310,9 +310,11 @@ for devices, mesh in ((8, MeshConfig(data=2, fsdp=4)), (8, MeshConfig(fsdp=2, te
 
 def test_arrays_come_back_with_the_shardings_asked_for_whatever_mesh_saved_them(folder):
     environment = {
-        **os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "PYTHONPATH": os.pathsep.join(sys.path),
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-c", MESHES, str(folder)],
         env=environment,

@@ -56,9 +56,12 @@ def test_optimizer_follows_its_formula(name, reference, clip_norm):
         assert max(norms) > 1 > min(norms)  # some are clipped, some are not
         grads = [jax.tree.map(lambda leaf, n=n: leaf * min(1, 1 / n), g) for g, n in zip(grads, norms, strict=True)]
     leaves = zip(
-        jax.tree.leaves(params), jax.tree.leaves(arrays(0)), jax.tree.leaves(decay_mask(params)),
-        zip(*(jax.tree.leaves(g) for g in grads), strict=True), strict=True,
-    )  # fmt: skip
+        jax.tree.leaves(params),
+        jax.tree.leaves(arrays(0)),
+        jax.tree.leaves(decay_mask(params)),
+        zip(*(jax.tree.leaves(g) for g in grads), strict=True),
+        strict=True,
+    )
     for ours, start, decays, history in leaves:
         np.testing.assert_allclose(ours, reference(config, start, history, float(decays)), rtol=2e-4, atol=2e-5)
 

@@ -63,9 +63,7 @@ def test_something_is_due_once_whenever_a_multiple_is_passed(train_tokens, every
 
 
 def test_the_batch_ramps_linearly_in_tokens_and_then_stays():
-    plan = plan_of(
-        train_tokens=20_000, batch_tokens=800, micro_batch=4, batch_ramp_tokens=8_000, batch_ramp_start=80
-    )  # fmt: skip
+    plan = plan_of(train_tokens=20_000, batch_tokens=800, micro_batch=4, batch_ramp_tokens=8_000, batch_ramp_start=80)
     sizes = np.diff(plan.tokens)
     seen = plan.tokens[:-1]
     ramping = seen < 8_000

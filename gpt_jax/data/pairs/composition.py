@@ -136,24 +136,31 @@ def training_text(name: str, data_dir: Path | None) -> Source:
     random.Random(0).shuffle(items)
     lines = [item["context"] + item["completion"] + "\n" for item in items]
     texts = ["".join(lines[n : n + TOGETHER]) for n in range(0, len(lines), TOGETHER)]
-    return Source(
-        name, digest_of(texts), lambda: (Document.of(f"{name} {n}", text) for n, text in enumerate(texts))
-    )  # fmt: skip
+    return Source(name, digest_of(texts), lambda: (Document.of(f"{name} {n}", text) for n, text in enumerate(texts)))
 
 
 PAIRS: tuple[CompositionPair, ...] = (
     *(
         CompositionPair(
-            f"scan_{name}", f"SCAN, {what}", f"Lake & Baroni 2018, experiment {number}", (IID, OOD),
-            partial(scan, split=split), ACTIONS * ACTION + 1,
+            f"scan_{name}",
+            f"SCAN, {what}",
+            f"Lake & Baroni 2018, experiment {number}",
+            (IID, OOD),
+            partial(scan, split=split),
+            ACTIONS * ACTION + 1,
         )
         for name, what, number, split in (
-            ("length", "longer action sequences", 2, "length"), ("jump", "a new primitive, jump", 3, "addprim_jump"),
+            ("length", "longer action sequences", 2, "length"),
+            ("jump", "a new primitive, jump", 3, "addprim_jump"),
             ("turn_left", "a new primitive, turn left", 3, "addprim_turn_left"),
         )
     ),
     CompositionPair(
-        "sums", "sums of more digits", "GPT-3, section 3.9.1",
-        (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"), sums, 8,
+        "sums",
+        "sums of more digits",
+        "GPT-3, section 3.9.1",
+        (IID, f"{OOD}_4", f"{OOD}_5", f"{OOD}_6"),
+        sums,
+        8,
     ),
-)  # fmt: skip
+)

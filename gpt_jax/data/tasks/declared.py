@@ -13,14 +13,17 @@ TASKS = (
         "cola", "classification", ("unacceptable", "acceptable"), "matthews", tfds=Tfds("glue/cola", ("sentence",))
     ),
     LabelledTask(
-        "trec", "classification",
+        "trec",
+        "classification",
         ("description", "entity", "abbreviation", "human", "location", "number"),
         tfds=Tfds("trec", ("text",), "label-coarse"),
     ),
     LabelledTask("rte", "entailment", ENTAILED, tfds=Tfds("glue/rte", ("sentence1", "sentence2"))),
     LabelledTask("qnli", "entailment", ENTAILED, tfds=Tfds("glue/qnli", ("question", "sentence"))),
     LabelledTask(
-        "mnli", "entailment", ("entailment", "neutral", "contradiction"),
+        "mnli",
+        "entailment",
+        ("entailment", "neutral", "contradiction"),
         tfds=Tfds("glue/mnli", ("premise", "hypothesis")),
     ),
     LabelledTask("sick", "entailment", ("neutral", "entailment", "contradiction")),
@@ -38,7 +41,7 @@ TASKS = (
     LabelledTask("openbookqa", "multiple_choice"),
     LabelledTask("mctest160", "multiple_choice", folder="mctest"),
     LabelledTask("mctest500", "multiple_choice", folder="mctest"),
-)  # fmt: skip
+)
 
 
 def task_names() -> tuple[str, ...]:

@@ -19,8 +19,10 @@ from gpt_jax.evaluation.task import Item
 COUNT = 2000
 NAMES = (
     *(f"{digits}_digit_{operation}" for digits in DIGITS for operation in ("addition", "subtraction")),
-    "two_digit_multiplication", "single_digit_three_ops", "sum_of_digits",
-)  # fmt: skip
+    "two_digit_multiplication",
+    "single_digit_three_ops",
+    "sum_of_digits",
+)
 
 
 def make(name: str, rng: random.Random) -> Item:
@@ -51,8 +53,12 @@ def seeded(files: Files, name: str, seed: int) -> list[Item]:
 
 TASKS = tuple(
     completion_task(
-        f"{prefix}{name}", f"arithmetic: {name.replace('_', ' ')}{note}", "GPT-3, section 3.9.1", items,
-        pool=pool, max_tokens=16,
+        f"{prefix}{name}",
+        f"arithmetic: {name.replace('_', ' ')}{note}",
+        "GPT-3, section 3.9.1",
+        items,
+        pool=pool,
+        max_tokens=16,
     )
     for prefix, note, read, draw in (
         ("", "", released, None),
@@ -60,4 +66,4 @@ TASKS = tuple(
     )
     for name in NAMES
     for items, pool in [(partial(read, name=name), draw and partial(draw, name=name))]
-)  # fmt: skip
+)

@@ -64,10 +64,12 @@ TASKS = tuple(
         name=f"blimp_{only}" if only else "blimp",
         summary=f"minimal pairs: {only.replace('_', ' ') if only else 'all 67 sets'}",
         source="Warstadt et al. 2020; not in the GPT papers",
-        items=partial(items, only=only), requests=requests, score=score,
+        items=partial(items, only=only),
+        requests=requests,
+        score=score,
         metrics=(mean("correct", "accuracy", chance=50.0),),
         example=lambda item: item["good"],
         delimiter="\n",
     )
     for only in (None, *SETS)
-)  # fmt: skip
+)

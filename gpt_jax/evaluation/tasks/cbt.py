@@ -58,8 +58,13 @@ def score(item: Item, answers: list[Answer]) -> Row:
 
 TASKS = tuple(
     Task(
-        f"cbt_{kind.lower()}", f"a word missing from a children's book: {words}", "GPT-2, section 3.2",
-        partial(items, kind=kind), requests, score, (mean("correct", "accuracy", chance=10.0),),
+        f"cbt_{kind.lower()}",
+        f"a word missing from a children's book: {words}",
+        "GPT-2, section 3.2",
+        partial(items, kind=kind),
+        requests,
+        score,
+        (mean("correct", "accuracy", chance=10.0),),
     )
     for kind, words in (("CN", "common nouns"), ("NE", "named entities"))
-)  # fmt: skip
+)

@@ -31,10 +31,11 @@ def rte(files: Files, split: str = TEST) -> list[Item]:
     return [
         {
             "context": f"{e.texts[0]}\nquestion: {e.texts[1]} True or False?\nanswer:",
-            "choices": [" True", " False"], "answer": e.label,
+            "choices": [" True", " False"],
+            "answer": e.label,
         }
         for e in examples(files, "rte", split)
-    ]  # fmt: skip
+    ]
 
 
 def story_cloze(files: Files, year_part: str) -> list[Item]:
@@ -62,36 +63,68 @@ def arc(files: Files, split: str) -> list[Item]:
     for row in files.jsonl(f"ARC-Challenge-{split}.jsonl", fields={"question": dict, "answerKey": str}):
         options = row["question"]["choices"]
         labels = [option["label"] for option in options]
-        found.append({
-            "context": f"Question: {row['question']['stem']}\nAnswer:", "answer": labels.index(row["answerKey"]),
-            "choices": [f" {option['text']}" for option in options],
-        })  # fmt: skip
+        found.append(
+            {
+                "context": f"Question: {row['question']['stem']}\nAnswer:",
+                "answer": labels.index(row["answerKey"]),
+                "choices": [f" {option['text']}" for option in options],
+            }
+        )
     return found
 
 
 TASKS = (
     choice_task(
-        "openbookqa", "science questions", "GPT-3, table 3.6", openbookqa,
-        pool=lambda files: openbookqa(files, "train"), by="ratio", chance=25.0, delimiter="\n\n",
+        "openbookqa",
+        "science questions",
+        "GPT-3, table 3.6",
+        openbookqa,
+        pool=lambda files: openbookqa(files, "train"),
+        by="ratio",
+        chance=25.0,
+        delimiter="\n\n",
     ),
     choice_task(
-        "arc_challenge", "science questions, hard", "GPT-3, table 3.6", lambda files: arc(files, "Test"),
-        pool=lambda files: arc(files, "Train"), by="ratio", chance=25.0,
+        "arc_challenge",
+        "science questions, hard",
+        "GPT-3, table 3.6",
+        lambda files: arc(files, "Test"),
+        pool=lambda files: arc(files, "Train"),
+        by="ratio",
+        chance=25.0,
     ),
     choice_task(
-        "copa", "cause or effect", "GPT-3, table 3.8", copa,
-        pool=lambda files: copa(files, "train"), chance=50.0, delimiter="\n",
+        "copa",
+        "cause or effect",
+        "GPT-3, table 3.8",
+        copa,
+        pool=lambda files: copa(files, "train"),
+        chance=50.0,
+        delimiter="\n",
     ),
     choice_task(
-        "rte", "entailment: True or False", "GPT-3, table 3.8", rte,
-        pool=lambda files: rte(files, "train"), by="sum", chance=50.0,
+        "rte",
+        "entailment: True or False",
+        "GPT-3, table 3.8",
+        rte,
+        pool=lambda files: rte(files, "train"),
+        by="sum",
+        chance=50.0,
     ),
     choice_task(
-        "story_cloze", "the right end of a story", "GPT-3, table 3.2", lambda files: story_cloze(files, "test"),
-        pool=story_cloze_dev, chance=50.0,
+        "story_cloze",
+        "the right end of a story",
+        "GPT-3, table 3.2",
+        lambda files: story_cloze(files, "test"),
+        pool=story_cloze_dev,
+        chance=50.0,
     ),
     choice_task(
-        "hellaswag", "the right end of a description", "GPT-3, table 3.2", lambda files: hellaswag(files, "val"),
-        pool=lambda files: hellaswag(files, "train"), chance=25.0,
+        "hellaswag",
+        "the right end of a description",
+        "GPT-3, table 3.2",
+        lambda files: hellaswag(files, "val"),
+        pool=lambda files: hellaswag(files, "train"),
+        chance=25.0,
     ),
-)  # fmt: skip
+)

@@ -86,16 +86,29 @@ def chosen(name: str, summary: str, items, requests, score, chance: float) -> Ta
 
 TASKS = (
     Task(
-        "cola_zero_shot", "acceptable above a threshold of mean token log-probability", "GPT-1, figure 2",
-        sentences, acceptability, per_token, (Metric("Matthews", "%", thresholded, chance=0.0),),
+        "cola_zero_shot",
+        "acceptable above a threshold of mean token log-probability",
+        "GPT-1, figure 2",
+        sentences,
+        acceptability,
+        per_token,
+        (Metric("Matthews", "%", thresholded, chance=0.0),),
     ),
     chosen("sst2_zero_shot", "`very` positive or negative", reviews, very, likelier, 50.0),
     chosen(
-        "race_zero_shot", "the answer with the best mean", races.items, races.answers_after_question, races.by_mean,
+        "race_zero_shot",
+        "the answer with the best mean",
+        races.items,
+        races.answers_after_question,
+        races.by_mean,
         25.0,
     ),
     chosen(
-        "dprd_zero_shot", "the referent that makes the rest likeliest", definite_pronouns, rest_of_sequence,
-        best_average, 50.0,
+        "dprd_zero_shot",
+        "the referent that makes the rest likeliest",
+        definite_pronouns,
+        rest_of_sequence,
+        best_average,
+        50.0,
     ),
-)  # fmt: skip
+)

@@ -67,11 +67,16 @@ TASKS = (
         name="lambada",
         summary="the last word of a passage",
         source="GPT-2, table 3; GPT-3, section 3.1.2",
-        items=items, requests=requests, score=score, pool=pool,
+        items=items,
+        requests=requests,
+        score=score,
+        pool=pool,
         metrics=(
-            mean("plain", "accuracy"), mean("filtered", "accuracy, stop-word filter"), perplexity("words", "per word"),
+            mean("plain", "accuracy"),
+            mean("filtered", "accuracy, stop-word filter"),
+            perplexity("words", "per word"),
         ),
         example=lambda item: blank(item) + item["word"],
         delimiter="\n",
     ),
-)  # fmt: skip
+)

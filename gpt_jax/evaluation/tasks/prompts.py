@@ -169,23 +169,40 @@ def compare(item: Item, answers: list[Answer]) -> Row:
 EXACT, F1 = mean("exact", "exact match"), mean("f1", "F1")
 TASKS = (
     Task(
-        "tldr", "a summary after TL;DR:", "GPT-2, section 3.6", stories, summarize, rouge,
+        "tldr",
+        "a summary after TL;DR:",
+        "GPT-2, section 3.6",
+        stories,
+        summarize,
+        rouge,
         tuple(mean(kind, kind) for kind in ("average", "rouge1", "rouge2", "rougeL")),
     ),
     *(
         Task(
-            f"translation_{a}_{b}", "`sentence = translation`, newstest2014", "GPT-2, section 3.7",
-            partial(pairs, source=a, target=b, year=2014), translate, bleu_counts,
+            f"translation_{a}_{b}",
+            "`sentence = translation`, newstest2014",
+            "GPT-2, section 3.7",
+            partial(pairs, source=a, target=b, year=2014),
+            translate,
+            bleu_counts,
             (Metric("BLEU", "BLEU", corpus_bleu),),
-            example=lambda item: f"{item['source']} = {item['target']}", delimiter="\n",
+            example=lambda item: f"{item['source']} = {item['target']}",
+            delimiter="\n",
             pool=partial(pairs, source=a, target=b, year=2013),
         )
         for a, b in (("en", "fr"), ("fr", "en"))
     ),
     Task(
-        "natural_questions", "questions, no document", "GPT-2, section 3.8", open_questions, reply, compare,
-        (EXACT, F1), example=lambda item: f"{item['context']} {item['answers'][0]}", delimiter="\n\n",
+        "natural_questions",
+        "questions, no document",
+        "GPT-2, section 3.8",
+        open_questions,
+        reply,
+        compare,
+        (EXACT, F1),
+        example=lambda item: f"{item['context']} {item['answers'][0]}",
+        delimiter="\n\n",
         pool=solved_questions,
     ),
     Task("coqa", "questions about a story", "GPT-2, section 3.5", conversations, reply, compare_turn, (F1, EXACT)),
-)  # fmt: skip
+)

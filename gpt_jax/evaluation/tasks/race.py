@@ -43,7 +43,13 @@ def by_mean(item: Item, answers: list[Answer]) -> Row:
 
 TASKS = (
     choice_task(
-        "race", "questions about a text", "GPT-3, table 3.7", items, by="ratio", answer_context="A:",
-        pool=lambda files: read(files, "train"), chance=25.0,
+        "race",
+        "questions about a text",
+        "GPT-3, table 3.7",
+        items,
+        by="ratio",
+        answer_context="A:",
+        pool=lambda files: read(files, "train"),
+        chance=25.0,
     ),
-)  # fmt: skip
+)

@@ -14,10 +14,12 @@ from gpt_jax.evaluation.forms import completion_task
 from gpt_jax.evaluation.task import Item
 
 NAMES = {
-    "cycle_letters_in_word": "cycled letters", "mid_word_1_anagrams": "anagrams of all but the first and last letter",
+    "cycle_letters_in_word": "cycled letters",
+    "mid_word_1_anagrams": "anagrams of all but the first and last letter",
     "mid_word_2_anagrams": "anagrams of all but the first and last two letters",
-    "random_insertion_in_word": "a mark between all letters", "reversed_words": "reversed words",
-}  # fmt: skip
+    "random_insertion_in_word": "a mark between all letters",
+    "reversed_words": "reversed words",
+}
 COUNT, LONGEST = 10_000, 15
 FREQUENT = "count_1w.txt"  # Norvig's list, a word and its count a line: the paper draws from the 10,000 most frequent
 
@@ -58,9 +60,12 @@ def released(files: Files, name: str) -> list[Item]:
 
 TASKS = tuple(
     completion_task(
-        f"{prefix}{name}", f"scrambled words: {what}{note}", "GPT-3, section 3.9.2", partial(read, name=name),
+        f"{prefix}{name}",
+        f"scrambled words: {what}{note}",
+        "GPT-3, section 3.9.2",
+        partial(read, name=name),
         max_tokens=24,
     )
     for prefix, note, read in (("", "", released), ("generated_", ", made by the rule", partial(generated, seed=0)))
     for name, what in NAMES.items()
-)  # fmt: skip
+)

@@ -65,7 +65,12 @@ def score(item: Item, answers: list[Answer]) -> Row:
 
 TASKS = (
     Task(
-        "winograd", "which name a pronoun stands for", "GPT-2, section 3.4", items, requests, score,
+        "winograd",
+        "which name a pronoun stands for",
+        "GPT-2, section 3.4",
+        items,
+        requests,
+        score,
         (mean("partial", "accuracy, partial", chance=50.0), mean("full", "accuracy, full", chance=50.0)),
     ),
-)  # fmt: skip
+)

@@ -181,8 +181,13 @@ def test_shots_are_numbers_fit_or_a_sweep():
 
 def test_figures_read_well():
     assert [figure(v) for v in (None, 0.0, 45.678, 12345.6, 0.0123, 1e9)] == [
-        "-", "0.00", "45.68", "12,345.60", "0.0123", "1e+09",
-    ]  # fmt: skip
+        "-",
+        "0.00",
+        "45.68",
+        "12,345.60",
+        "0.0123",
+        "1e+09",
+    ]
 
 
 @pytest.mark.parametrize("name", ["result.json", "overlap.json", "config.json", "notes.json"])

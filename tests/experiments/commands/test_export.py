@@ -72,6 +72,7 @@ def test_the_harness_is_given_its_own_words(tmp_path, capsys, monkeypatch):
     assert main(["harness", "ls", "tasks"]) == 0
     assert seen == [
         ["run", "--model", "gpt_jax", "--model_args", "path=DIR", "--tasks", "x"],
-        ["run", "--model", "hf", "--tasks", "x"], ["ls", "tasks"],
-    ]  # fmt: skip
+        ["run", "--model", "hf", "--tasks", "x"],
+        ["ls", "tasks"],
+    ]
     assert main(["harness", "--tasks", "\udcff"]) == 2 and "valid Unicode" in capsys.readouterr().err

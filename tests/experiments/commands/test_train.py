@@ -12,12 +12,24 @@ import pytest
 from experiments.cli import main
 
 TINY = (
-    "model.n_layer=2", "model.n_head=2", "model.d_model=16", "model.d_ff=64", "model.context_length=32",
-    "model.vocab_size=257", "model.compute_dtype=float32", "data.tokenizer=bytes", "data.validation_fraction=0.1",
-    "training.batch_tokens=256", "training.train_tokens=3072", "training.evaluate_every_tokens=1536",
-    "training.checkpoint_every_tokens=1024", "training.sample_every_tokens=3072", "training.sample_tokens=8",
-    "training.evaluation_tokens=512", "optimizer.warmup_tokens=256",
-)  # fmt: skip
+    "model.n_layer=2",
+    "model.n_head=2",
+    "model.d_model=16",
+    "model.d_ff=64",
+    "model.context_length=32",
+    "model.vocab_size=257",
+    "model.compute_dtype=float32",
+    "data.tokenizer=bytes",
+    "data.validation_fraction=0.1",
+    "training.batch_tokens=256",
+    "training.train_tokens=3072",
+    "training.evaluate_every_tokens=1536",
+    "training.checkpoint_every_tokens=1024",
+    "training.sample_every_tokens=3072",
+    "training.sample_tokens=8",
+    "training.evaluation_tokens=512",
+    "optimizer.warmup_tokens=256",
+)
 RAMP = ("training.batch_ramp_start=64", "training.batch_ramp_tokens=1024", "optimizer.decay_tokens=3072")
 
 
@@ -55,10 +67,15 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(text, tmp_path, capsys):
     assert "training.sample_prompt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words, said", [
-    (["finetuning.task=sst2"], "finetuning.task"), (["training.seed=3"], "--seed"),
-    (["--devices", "gpu:8"], "--devices"), (["--devices", "cpu:0"], "--devices"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["finetuning.task=sst2"], "finetuning.task"),
+        (["training.seed=3"], "--seed"),
+        (["--devices", "gpu:8"], "--devices"),
+        (["--devices", "cpu:0"], "--devices"),
+    ],
+)
 def test_wrong_use_is_one_line_with_status_2(text, tmp_path, capsys, words, said):
     assert main(["train", "gpt2-124m", "--data-dir", str(text), "--out", str(tmp_path), *words]) == 2
     error = capsys.readouterr().err

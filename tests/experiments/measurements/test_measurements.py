@@ -16,9 +16,16 @@ from gpt_jax.model.decoder import GPT
 from gpt_jax.model.layers_layout import unstack_layers
 
 TINY = ModelConfig(
-    vocab_size=11, context_length=WINDOW, n_layer=1, n_head=1, d_model=4, initialization_std=0.5,
-    embedding_dropout=0, attention_dropout=0, residual_dropout=0,
-)  # fmt: skip
+    vocab_size=11,
+    context_length=WINDOW,
+    n_layer=1,
+    n_head=1,
+    d_model=4,
+    initialization_std=0.5,
+    embedding_dropout=0,
+    attention_dropout=0,
+    residual_dropout=0,
+)
 
 
 def windows(rows: int, seed: int = 0) -> np.ndarray:

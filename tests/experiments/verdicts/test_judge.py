@@ -64,9 +64,7 @@ def test_a_baseline_that_the_same_runs_measure_is_compared_by_its_own_metric(tmp
     e = made_up()
     for seed, (ours, baseline) in enumerate([(0.1, 0.4), (0.2, 0.6), (0.3, 0.65)]):
         write_run(tmp_path, e, "new", seed, metrics={"validation/loss": 1.0, "gap": ours, "words/gap": baseline})
-    judged = judge(
-        read_results(tmp_path / e.name, e), Comparison("new", "new", "lower", "gap", against="words/gap")
-    )  # fmt: skip
+    judged = judge(read_results(tmp_path / e.name, e), Comparison("new", "new", "lower", "gap", against="words/gap"))
     assert list(judged.differences.values()) == pytest.approx([-0.3, -0.4, -0.35])
 
 
@@ -134,8 +132,10 @@ def test_a_language_model_that_has_not_learned_is_no_evidence(tmp_path, new, old
 
 def test_where_nothing_tells_what_chance_is_there_is_no_evidence(tmp_path):
     e = made_up()
-    results = [dataclasses.replace(r, metrics={"validation/loss": r.metrics["validation/loss"]})
-               for r in losses(tmp_path, e, [2.0, 2.1], [3.0, 3.2])]  # fmt: skip
+    results = [
+        dataclasses.replace(r, metrics={"validation/loss": r.metrics["validation/loss"]})
+        for r in losses(tmp_path, e, [2.0, 2.1], [3.0, 3.2])
+    ]
     judged = judge(results, e.comparisons[0])
     assert judged.verdict == "no evidence" and "unigram_entropy" in judged.notes[0]
 

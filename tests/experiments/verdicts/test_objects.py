@@ -19,8 +19,16 @@ def test_report_as_json_gives_every_comparison_and_writes_nothing(capsys, tmp_pa
     first, second = json.loads(capsys.readouterr().out)
     asked = ("claim", "scale", "name", "primary", "metric", "stated", "margin", "n", "verdict")
     assert [first[key] for key in asked] == [
-        "made_up", "cpu", "new - old", True, "validation/loss", "lower, by at least 0.01", 0.01, 3, "reproduced",
-    ]  # fmt: skip
+        "made_up",
+        "cpu",
+        "new - old",
+        True,
+        "validation/loss",
+        "lower, by at least 0.01",
+        0.01,
+        3,
+        "reproduced",
+    ]
     assert [round(first[key], 4) for key in ("estimate", "low", "high")] == [-0.1, -0.1248, -0.0752]
     assert (second["estimate"], second["low"], second["verdict"], second["n"]) == (None, None, "no evidence", 0)
     assert not (tmp_path / "made_up" / "report.md").exists()
