@@ -105,7 +105,8 @@ def compiled_step(config):
 @pytest.mark.parametrize("act", [greedy, sampled, beams, scores, finetuning, slow(training)])
 def test_the_settings_of_a_user_decide_nothing(act):
     usual = {name: getattr(jax.config, name) for settings in SETTINGS.values() for name in settings}
-    a_model(), a_key()
+    a_model()
+    a_key()
     expected = act()
     for name, settings in SETTINGS.items():
         try:

@@ -35,7 +35,7 @@ def test_under_64_bits_and_no_rank_promotion_a_model_traces_in_its_own_types(nam
         params = model.init(key, tokens)["params"]
 
         def loss(params):
-            logits = model.apply({"params": params}, tokens, deterministic=False, rngs={"dropout": key})
+            logits: Any = model.apply({"params": params}, tokens, deterministic=False, rngs={"dropout": key})
             return logits.mean()
 
         cache, out = init_cache(config, 2), []
