@@ -11,6 +11,7 @@ from experiments.arguments import (
     add_data_dir,
     add_hosts,
     add_overrides,
+    add_profile,
     add_run_folder,
     existing,
     parse_overrides,
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser, "go on with another mesh, mesh.fsdp=8", metavar="mesh.KEY=VALUE")
     add_data_dir(parser)
     add_hosts(parser)
+    add_profile(parser)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -59,6 +61,7 @@ def resume(arguments: argparse.Namespace) -> int:
                 data_dir=data_dir,
                 console=console,
                 resume_command=resume_command(folder, data_dir),
+                profile=arguments.profile,
                 should_stop=should_stop,
                 **rules,
             )

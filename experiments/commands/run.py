@@ -17,6 +17,7 @@ from experiments.arguments import (
     add_hosts,
     add_out,
     add_overrides,
+    add_profile,
     add_seeds,
     existing,
     parse_overrides,
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to-decide", action="store_true", help="then as many more seeds as the margins ask for")
     add_data_dir(parser)
     add_hosts(parser)
+    add_profile(parser)
     add_out(parser)
 
 
@@ -72,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for note in notes:
         console.print(note)
-    lost = _train_all(e, arguments.scale, configs, arguments.out, data_dir, console, arguments.hosts)
+    where = arguments.out, data_dir, console, arguments.hosts, arguments.profile
+    lost = _train_all(e, arguments.scale, configs, *where)
     if arguments.to_decide:
         from experiments.verdicts.stages import plan_lines, second_stage
 
@@ -81,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(line, highlight=False)
         pairs = [] if lost else second_stage(e, arguments.scale, folder)
         further = {(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs}
-        lost += _train_all(e, arguments.scale, further, arguments.out, data_dir, console, arguments.hosts)
+        lost += _train_all(e, arguments.scale, further, *where)
     if len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
         print_report(e, arguments.out / e.name)
     for line in lost:
@@ -110,6 +113,7 @@ def _train_all(
     data_dir: Path | None,
     console: Any,
     hosts: str | None,
+    profile: int,
 ) -> list[str]:
     """Runs all of `configs`; a line for each that failed. Wrong use, seen at the first, stops at once."""
     from experiments.runs import runner
@@ -133,6 +137,7 @@ def _train_all(
                     divergence_is_outcome=e.divergence_is_outcome,
                     evaluate=e.evaluate,
                     resume_command=again,
+                    profile=profile,
                     should_stop=should_stop,
                 )
             except runner.Interrupted as stopped:

@@ -13,6 +13,7 @@ from experiments.arguments import (
     add_hosts,
     add_out,
     add_overrides,
+    add_profile,
     existing,
     parse_overrides,
     whole,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", metavar="cpu:N", help="rehearse a mesh on N fake devices: cpu:8")
     add_data_dir(parser)
     add_hosts(parser)
+    add_profile(parser)
     add_out(parser)
 
 
@@ -41,6 +43,8 @@ def train(arguments: argparse.Namespace) -> int:
     recipe = configs.recipe(arguments.recipe)
     data_dir = existing(arguments.data_dir, "--data-dir")
     config, notes = chosen(recipe.config, parse_overrides(arguments.overrides), arguments.seed, data_dir)
+    if arguments.profile and arguments.dry_run:
+        raise InputError(f"--profile: {arguments.profile} is not allowed with --dry-run, which takes three steps alone")
     folder = arguments.out / TRAIN / recipe.name / f"seed-{arguments.seed}"
     if not arguments.dry_run:
         writable(arguments.out)
@@ -71,6 +75,7 @@ def train(arguments: argparse.Namespace) -> int:
                 data_dir=data_dir,
                 console=console,
                 resume_command=again,
+                profile=arguments.profile,
                 should_stop=should_stop,
             )
         except runner.Interrupted as stopped:

@@ -32,6 +32,7 @@ class Run:
     evaluate: Callable[[FinishedRun], Metrics] | None
     resume_command: str
     should_stop: Callable[[], bool]
+    profile: int = 0
 
 
 class Materials(Protocol):

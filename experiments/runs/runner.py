@@ -41,11 +41,12 @@ def run(
     evaluate: Callable[[FinishedRun], Metrics] | None = None,
     resume_command: str = "",
     should_stop: Callable[[], bool] = lambda: False,
+    profile: int = 0,
 ) -> Metrics:
     """Trains as `config` says and returns what `result.json` holds. A finished run is not trained again.
 
     Continues from the newest readable checkpoint. One process at a time writes a folder. What can be known to fail is
-    refused before the first step.
+    refused before the first step. `profile` steps are recorded (profiling/recording.py).
 
     Raises:
       InputError: the folder is another config's, other data's or another process's; bad data; no room.
@@ -63,6 +64,7 @@ def run(
         evaluate,
         resume_command,
         should_stop,
+        profile,
     )
     kind = kind_of(config)
     with ExitStack() as opened:

@@ -39,6 +39,8 @@ class Finetuning:
         if jax.process_count() > 1:
             raise InputError("--hosts: a fine-tuning is not allowed on several processes: it runs on one")
         check_installed(run.config.training)
+        if run.profile:
+            raise InputError(f"--profile: {run.profile} is not allowed: a fine-tuning is not recorded, pre-training is")
         size = 2 if run.config.model.param_dtype == "bfloat16" else 4  # bytes
         check_room(run.folder, size * parameter_count(run.config.model), "the classifier's weights")
 

@@ -80,7 +80,7 @@ class Pretraining:
         check_prompt(run.config, materials.tokenizer)
 
     def train(self, run: Run, materials: Corpus) -> Metrics:
-        session = Session(run.config, run.folder, materials, run.screen)
+        session = Session(run.config, run.folder, materials, run.screen, run.profile)
         metrics = session.train(run.should_stop, run.divergence_is_outcome)
         if not metrics["diverged"] and run.evaluate is not None:
             with run.screen.waiting("measuring"):
@@ -99,7 +99,7 @@ class Pretraining:
             "last sample": samples[-1].text.strip() if samples else "",
             "pictures": str(folder / "loss.png"),
             "more text": typed("sample", folder, "--prompt", suggested_prompt(run.config, materials)),
-            "export": typed("export", folder, folder / "exported"),
+            "export": typed("export", folder, Path("exported", *folder.parts[-3:])),
             "report": typed("report", folder.parents[1]),
             "again": f"{run.resume_command} (says that it is finished)" if run.resume_command else "",
         }

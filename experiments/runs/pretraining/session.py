@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from experiments.measurements.unigram import validation_entropy
 from experiments.runs.kinds import Interrupted, Metrics
 from experiments.runs.pretraining.samples import Samples
+from experiments.runs.profiling.recording import Recording
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.pipeline import open_batches, validation_batches
@@ -64,8 +65,9 @@ def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, i
 class Session:
     """One run, from the state of its folder to its end. `params` holds the last parameters after `train`."""
 
-    def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen):
+    def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen, profile: int = 0):
         self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
+        self.profile = profile  # steps to record
         self.own = folder if is_writer() else Path(tempfile.mkdtemp())  # one of several processes writes
         self.mesh = make_mesh(config.mesh)
         self.plan = make_plan(config, batch_parts(self.mesh))
@@ -112,6 +114,9 @@ class Session:
         def step(state, tokens_ABT1, rate, seed):
             return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
 
+        if self.profile and is_writer():
+            step = Recording(step, compiled.as_text(), self.profile, self.own / "profile", self.screen)
+            opened.callback(step.close)
         sequences = zip(plan.first_sequence[first:-1].tolist(), plan.sequences[first:].tolist(), strict=True)
         steps = batches.iterate(sequences, plan.accumulation)
         last = {plan.steps}
