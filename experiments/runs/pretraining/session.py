@@ -114,9 +114,10 @@ class Session:
         def step(state, tokens_ABT1, rate, seed):
             return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
 
+        stepping: Callable[..., Any] = step
         if self.profile and is_writer():
-            step = Recording(step, compiled.as_text(), self.profile, self.own / "profile", self.screen)
-            opened.callback(step.close)
+            stepping = recording = Recording(step, compiled.as_text(), self.profile, self.own / "profile", self.screen)
+            opened.callback(recording.close)
         sequences = zip(plan.first_sequence[first:-1].tolist(), plan.sequences[first:].tolist(), strict=True)
         steps = batches.iterate(sequences, plan.accumulation)
         last = {plan.steps}
@@ -131,7 +132,7 @@ class Session:
         try:
             with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
-                    state, step, steps, plan, self.rates, training.seed, self._on_metrics, hooks,
+                    state, stepping, steps, plan, self.rates, training.seed, self._on_metrics, hooks,
                     agreed(should_stop),
                 )  # fmt: skip
             reached = int(state.step)

@@ -138,7 +138,8 @@ def divided(operations: Iterable[tuple[float, float, str | None]], start: float,
         if begin < end:
             changes += [(begin, 1, kind), (end, -1, kind)]
     changes.sort(key=lambda change: change[0])
-    seconds, running, now = dict.fromkeys(KINDS, 0.0), Counter[str | None](), start
+    seconds: dict[str, float] = {kind: 0.0 for kind in KINDS}
+    running, now = Counter[str | None](), start
     for moment, change, kind in [*changes, (stop, 0, None)]:
         leaves = {k: n for k, n in running.items() if n and k is not None}
         shared = leaves or ({OTHER: 1} if running[None] else {IDLE: 1})

@@ -81,7 +81,7 @@ def test_operations_without_an_instruction_are_told_apart_by_name(name, kind):
 def test_products_dominate_a_program_of_products(tmp_path):
     x = jnp.ones((700, 700))
     step = jax.jit(lambda x: x @ x).lower(x).compile()
-    found = read_breakdown(recorded(step, x, tmp_path), step.as_text())
+    found = read_breakdown(recorded(step, x, tmp_path), step.as_text() or "")
     assert set(found.shares()) == set(KINDS) and sum(found.shares().values()) == pytest.approx(1)
     assert found.seconds["products"] > 10 * found.seconds["memory-bound"] and found.seconds["attention"] == 0
     assert found.shares()["products"] > 0.3  # the rest is idle where other processes have the cores
@@ -95,7 +95,7 @@ def test_a_program_that_sleeps_is_idle(tmp_path):
         time.sleep(0.1)
         return step(x)
 
-    found = read_breakdown(recorded(sleepy, x, tmp_path), step.as_text())
+    found = read_breakdown(recorded(sleepy, x, tmp_path), step.as_text() or "")
     assert found.shares()["idle"] > 0.8 and found.total >= 0.3
 
 
