@@ -15,6 +15,7 @@ from gpt_jax.errors import InputError
 
 MAX_SEED = 2**32 - 1
 MOST_SEEDS = 10_000  # of one sweep
+MOST = 10**9  # of anything that is counted
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -119,10 +120,13 @@ def number(low: float, high: float = math.inf, above: bool = False) -> Callable[
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
     """["model.n_layer=2"] -> {"model.n_layer": "2"}. Raises `InputError`."""
     changes = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
+    for word in texts:
+        try:
+            key, equals, value = text(word).partition("=")
+        except argparse.ArgumentTypeError as error:
+            raise InputError(str(error)) from None
         if not equals or not key:
-            raise InputError(f"{text!r} is not allowed: a setting is KEY=VALUE, for example model.n_layer=2")
+            raise InputError(f"{word!r} is not allowed: a setting is KEY=VALUE, for example model.n_layer=2")
         if key in changes:
             raise InputError(f"{key}: given twice, as {changes[key]!r} and {value!r}: once is allowed")
         changes[key] = value

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", required=True, metavar="A,B", help="tasks' names, or files: .txt, .jsonl, .tsv")
     add_data_dir(parser, "the tasks' data is")
     parser.add_argument("--corpus-dir", type=Path, metavar="DIR", help="where the run's text is (--data-dir)")
-    parser.add_argument("--n", type=whole(1), metavar="N", help="words of a collision (by task, 8 to 13)")
+    parser.add_argument("--n", type=whole(1, 1000), metavar="N", help="words of a collision (by task, 8 to 13)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a json file with every item's verdict")
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.arguments import add_data_dir, add_json, add_model_folder, add_seed, output_file, whole
+from experiments.arguments import MOST, add_data_dir, add_json, add_model_folder, add_seed, output_file, whole
 from experiments.command import Command
 from gpt_jax.errors import InputError
 
 PARTS = ("clean", "dirty")
-ALLOWED_SHOTS = "whole numbers (0,1,10), fit (as many as fit every item's context), or sweep (0, 1, 2, 4, ..., fit)"
+MOST_SHOTS = 9_999
+ALLOWED_SHOTS = f"whole numbers up to {MOST_SHOTS:,} (0,1,10), fit (all that fit), or sweep (0, 1, 2, 4, ..., fit)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shots", default="0", metavar="K", help="0,1,10; `fit`: as many as fit; `sweep`: 0, 1, 2, 4, ..., fit (0)"
     )
     add_data_dir(parser, "the tasks' public files are, at any depth")
-    parser.add_argument("--limit", type=whole(1), metavar="N", help="that many items of each task, at random (all)")
+    parser.add_argument(
+        "--limit", type=whole(1, MOST), metavar="N", help="that many items of each task, at random (all)"
+    )
     add_seed(parser, of="examples and limit")
-    parser.add_argument("--stride", type=whole(1), metavar="N", help="tokens a window of a long text scores (context)")
+    parser.add_argument(
+        "--stride", type=whole(1, MOST), metavar="N", help="tokens a window of a long text scores (context)"
+    )
     parser.add_argument(
         "--overflow",
         choices=("error", "drop", "truncate"),
@@ -81,7 +86,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def read_shots(text: str) -> list[int | str]:
     """ "0,1,fit" as [0, 1, "fit"]; "sweep" as ["sweep"]. Raises `InputError`."""
     parts = text.split(",")
-    known = [part == "fit" or (part.isascii() and part.isdigit()) for part in parts]
+    known = [
+        part == "fit" or (part.isascii() and part.isdigit() and len(part) <= len(str(MOST_SHOTS))) for part in parts
+    ]
     if not (all(known) and len(set(parts)) == len(parts)) and parts != ["sweep"]:
         raise InputError(f"--shots: {text!r} is not allowed: {ALLOWED_SHOTS}, each once")
     return [int(part) if part.isdigit() else part for part in parts]

@@ -67,6 +67,16 @@ def test_sentiment_keeps_its_two_classes_in_every_domain(files):
     assert [label for _, label in rows(splits["ood_editorials"])] == [0, 1]
 
 
+def test_what_is_tested_on_is_never_a_copy_of_what_is_trained_on(files, tmp_path):
+    sst2 = tmp_path / "tasks" / "sst2"
+    (sst2 / "test.tsv").write_text("sentence\tlabel\ndull\t0\ngrand\t1\n", encoding="utf-8")
+    (tmp_path / "tweets_GroundTruth.txt").write_text("1\t2\tfine\n2\t2\tglad\n3\t-1\tsad\n", encoding="utf-8")
+    _, splits = load_pair("sst2_domains", files)
+    assert rows(splits["train"]) == [("dull", 0), ("fine", 1)]
+    assert rows(splits["test"]) == [("grand", 1)]
+    assert "fine" not in {text for text, _ in rows(splits["ood_tweets"])}
+
+
 def test_cola_is_tested_on_its_own_sources_and_on_others(files):
     _, splits = load_pair("cola_sources", files)
     assert {name: len(own) for name, own in splits.items()} == {
