@@ -16,7 +16,7 @@ from gpt_jax.errors import InputError
 from gpt_jax.parallel.hosts import Hosts, agreed, parse_hosts
 from tests.training.test_checkpoint import flip
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STEPS, BATCH = 12, 512
 SETTINGS = [
     "run", "quickstart", "--scale", "smoke", f"training.train_tokens={STEPS * BATCH}", f"training.batch_tokens={BATCH}",
