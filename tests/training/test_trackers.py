@@ -135,6 +135,7 @@ def test_trackers_leave_the_digests_of_other_configs_alone():
 
 
 def test_a_run_whose_trackers_fail_ends_as_one_without(finished, text, tmp_path, monkeypatch):  # noqa: F811
+    pytest.importorskip("wandb")
     monkeypatch.setattr(trackers, "TensorBoard", lambda folder, step: Recorder(step3=fill_a_disk))
     monkeypatch.setattr(trackers, "WeightsAndBiases", lambda folder, config: Recorder(close=fill_a_disk))
     result = run(tmp_path, text, override(WATCHED, {"training.wandb": True}))
