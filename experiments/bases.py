@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import configs
+from experiments.sweep import section
 from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, override, to_dict
 
 WEIGHTS = "runs/books/large/seed-0"  # where `python -m experiments run books` puts the largest model
@@ -13,13 +14,8 @@ OTHER_SEEDS = {"training.seed": lambda base: base.training.seed + 1000}  # of an
 def on_plays(changes: Mapping[str, Any] | None = None) -> RunConfig:
     """GPT-2's 124M recipe on 38 plays, in float32 and without dropout: arms differ in their claim and in no noise."""
     plays = {
-        "model.compute_dtype": "float32",
-        "model.embedding_dropout": 0.0,
-        "model.attention_dropout": 0.0,
-        "model.residual_dropout": 0.0,
-        "data.source": "shakespeare",
-        "data.tokenizer": "sentencepiece",
-        "data.validation_fraction": 0.1,
+        **section("model", compute_dtype="float32", embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0),
+        **section("data", source="shakespeare", tokenizer="sentencepiece", validation_fraction=0.1),
     }
     return override(configs.get("gpt2-124m"), {**plays, **(changes or {})})
 
@@ -45,17 +41,17 @@ def model_of(config: str) -> dict[str, Any]:
 
 # The rate was chosen before the runs that count, with one seed of 1,500 examples, on the validation split: 2e-4 gave
 # 77 %, 5e-4 81 %, 1e-3 83 %, and 2e-3 21 %, where post-LN fails; 1e-3 is too near to that.
-CPU = {"finetuning.max_length": 24, "finetuning.learning_rate": 5e-4}
+CPU = section("finetuning", max_length=24, learning_rate=5e-4)
 
 # From scratch, on sentences by a small grammar: no weights and no data are needed.
 SMOKE = {
-    "finetuning.task": "grammar", "finetuning.weights": None, "data.tokenizer": "bytes",
-    "model.vocab_size": 257, "model.context_length": 64, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
-    "finetuning.max_length": 56, "finetuning.examples": 128, "finetuning.epochs": 1, "finetuning.batch_size": 16,
-    "finetuning.learning_rate": 2e-3, "finetuning.validation_examples": 32,
-}  # fmt: skip
+    **section("finetuning", task="grammar", weights=None),
+    "data.tokenizer": "bytes",
+    **section("model", vocab_size=257, context_length=64, n_layer=2, n_head=2, d_model=32),
+    **section(
+        "finetuning", max_length=56, examples=128, epochs=1, batch_size=16, learning_rate=2e-3, validation_examples=32
+    ),
+}
 
 # GPT-1 as published (Transformers' openai-gpt, in a folder), with the paper's rate.
-PAPER = {
-    **model_of("gpt1"), "finetuning.weights": "weights/openai-gpt", "finetuning.max_length": 64,
-}  # fmt: skip
+PAPER = {**model_of("gpt1"), **section("finetuning", weights="weights/openai-gpt", max_length=64)}

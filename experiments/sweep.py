@@ -28,6 +28,11 @@ def checked(arms: Mapping[str, Mapping[str, Any]]) -> Arms:
     return {name: dict(overrides) for name, overrides in arms.items()}
 
 
+def section(name: str, **fields: Any) -> dict[str, Any]:
+    """Settings of one section of `RunConfig`: `section("model", n_layer=4)` is `{"model.n_layer": 4}`."""
+    return {f"{name}.{field}": value for field, value in fields.items()}
+
+
 def axis(key: str, values: Mapping[str, Any]) -> Arms:
     """One arm per value of one key; the mapping's keys are the arms' names."""
     return checked({name: {key: value} for name, value in values.items()})

@@ -34,6 +34,7 @@ from typing import Any
 
 import configs
 from experiments.experiment import Comparison, Experiment, FinishedRun, Scale
+from experiments.sweep import section
 from gpt_jax.config import override
 
 ITEMS = 1000  # of each test set
@@ -64,33 +65,48 @@ def exact_match(run: FinishedRun) -> dict[str, float | list[float]]:
 
 
 SETTINGS = {
-    "model.n_layer": 4, "model.d_model": 96, "model.n_head": 4, "model.context_length": 64,
-    "model.initialization_std": 0.06, "model.compute_dtype": "float32", "model.embedding_dropout": 0.0,
-    "model.attention_dropout": 0.0, "model.residual_dropout": 0.0,
+    **section(
+        "model",
+        n_layer=4,
+        d_model=96,
+        n_head=4,
+        context_length=64,
+        initialization_std=0.06,
+        compute_dtype="float32",
+        embedding_dropout=0.0,
+        attention_dropout=0.0,
+        residual_dropout=0.0,
+    ),
     "data.validation_fraction": 0.03,
-    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 102_400, "optimizer.final_fraction": 0.0,
-    "training.batch_tokens": 1024, "training.evaluation_tokens": 10_240, "training.sample_tokens": 48,
-}  # fmt: skip
+    **section("optimizer", learning_rate=2e-3, warmup_tokens=102_400, final_fraction=0.0),
+    **section("training", batch_tokens=1024, evaluation_tokens=10_240, sample_tokens=48),
+}
 
-SMOKE = {
-    "optimizer.warmup_tokens": 0, "training.train_tokens": 10_240, "training.evaluate_every_tokens": 10_240,
-}  # fmt: skip
+SMOKE = {"optimizer.warmup_tokens": 0, **section("training", train_tokens=10_240, evaluate_every_tokens=10_240)}
 
 CPU = {
-    "model.matmul_dtype": "bfloat16", "training.train_tokens": 3_072_000, "training.evaluate_every_tokens": 614_400,
-    "training.checkpoint_every_tokens": 1_024_000, "training.sample_every_tokens": 1_024_000,
-}  # fmt: skip
+    "model.matmul_dtype": "bfloat16",
+    **section(
+        "training",
+        train_tokens=3_072_000,
+        evaluate_every_tokens=614_400,
+        checkpoint_every_tokens=1_024_000,
+        sample_every_tokens=1_024_000,
+    ),
+}
 
 SCAN = {
-    "data.tokenizer": "sentencepiece", "model.vocab_size": 400, "training.sample_prompt": "IN: jump twice OUT:",
-}  # fmt: skip
+    "data.tokenizer": "sentencepiece",
+    "model.vocab_size": 400,
+    "training.sample_prompt": "IN: jump twice OUT:",
+}
 
 # A window is a line: 22 bytes.
 SUMS = {
-    "data.source": "sums", "data.tokenizer": "bytes", "data.packing": "contiguous", "model.vocab_size": 257,
-    "model.context_length": 22, "training.batch_tokens": 32 * 22, "training.sample_prompt": "000098+000045=",
-    "training.sample_tokens": 8,
-}  # fmt: skip
+    **section("data", source="sums", tokenizer="bytes", packing="contiguous"),
+    **section("model", vocab_size=257, context_length=22),
+    **section("training", batch_tokens=32 * 22, sample_prompt="000098+000045=", sample_tokens=8),
+}
 
 PAIRS = {
     "length": {"data.source": "scan_length", **SCAN},
@@ -100,8 +116,8 @@ PAIRS = {
 
 MODELS: dict[str, dict[str, Any]] = {
     "large": {},
-    "small": {"model.n_layer": 2, "model.d_model": 48, "model.n_head": 4},
-    "lstm": {"model.architecture": "lstm", "model.n_layer": 1, "model.d_ff": 256},
+    "small": section("model", n_layer=2, d_model=48, n_head=4),
+    "lstm": section("model", architecture="lstm", n_layer=1, d_ff=256),
 }
 
 ARMS = {f"{pair}-{model}": {**changes, **MODELS[model]} for pair, changes in PAIRS.items() for model in MODELS}
@@ -120,11 +136,13 @@ EXPERIMENT = Experiment(
         *(Comparison(arm, (), "higher", RELATIVE, 0.5, name=f"relative gap: {arm}") for arm in ARMS),
         *(
             Comparison(f"{pair}-large", f"{pair}-{other}", "equal", OOD, 10, f"OOD: {pair}, large - {other}", False)
-            for pair in PAIRS for other in ("small", "lstm") if (pair, other) != ("sums", "lstm")
+            for pair in PAIRS
+            for other in ("small", "lstm")
+            if (pair, other) != ("sums", "lstm")
         ),
     ),
     metrics=(IID, OOD, GAP, RELATIVE, "ood_4/exact", "ood_5/exact", "ood_6/exact", "validation/loss"),
     divergence_is_outcome=True,
     learned={IID: 50},
     evaluate=exact_match,
-)  # fmt: skip
+)

@@ -16,21 +16,36 @@ differs between the arms until an epoch is complete. `1024-again` is `1024` at o
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.positions import loss_by_position
+from experiments.sweep import section
 
 SMOKE = {
-    "model.vocab_size": 512, "model.n_layer": 1, "model.n_head": 2, "model.d_model": 32,
-    "training.batch_tokens": 2048, "training.train_tokens": 10 * 2048, "training.evaluation_tokens": 8192,
-    "training.evaluate_every_tokens": 5 * 2048, "training.sample_tokens": 16,
-}  # fmt: skip
+    **section("model", vocab_size=512, n_layer=1, n_head=2, d_model=32),
+    **section(
+        "training",
+        batch_tokens=2048,
+        train_tokens=10 * 2048,
+        evaluation_tokens=8192,
+        evaluate_every_tokens=5 * 2048,
+        sample_tokens=16,
+    ),
+}
 
 CPU = {
-    "model.vocab_size": 1024, "model.n_layer": 3, "model.n_head": 4, "model.d_model": 128,
-    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
-    "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 40_960,
-    "training.batch_tokens": 4096, "training.train_tokens": 1_024_000, "training.evaluation_tokens": 131_072,
-    "training.evaluate_every_tokens": 204_800, "training.checkpoint_every_tokens": 512_000,
-    "training.sample_every_tokens": 1_024_000, "training.sample_tokens": 64,
-}  # fmt: skip
+    **section(
+        "model", vocab_size=1024, n_layer=3, n_head=4, d_model=128, initialization_std=0.06, matmul_dtype="bfloat16"
+    ),
+    **section("optimizer", learning_rate=3e-3, warmup_tokens=40_960),
+    **section(
+        "training",
+        batch_tokens=4096,
+        train_tokens=1_024_000,
+        evaluation_tokens=131_072,
+        evaluate_every_tokens=204_800,
+        checkpoint_every_tokens=512_000,
+        sample_every_tokens=1_024_000,
+        sample_tokens=64,
+    ),
+}
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3: context 512 -> 1024 (no ablation is given there)",
@@ -44,19 +59,30 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=("512", "1024")),
         "cpu": Scale(CPU, seeds=tuple(range(5))),
         # Long documents matter here: books. Not run by us.
-        "paper": Scale({
-            "data.source": "tfds:pg19", "data.tokenizer": "gpt2", "data.validation_fraction": 0.01,
-            "model.compute_dtype": "bfloat16", "training.train_tokens": 4768 * 524_288,
-        }, seeds=tuple(range(3))),
+        "paper": Scale(
+            {
+                **section("data", source="tfds:pg19", tokenizer="gpt2", validation_fraction=0.01),
+                "model.compute_dtype": "bfloat16",
+                "training.train_tokens": 4768 * 524_288,
+            },
+            seeds=tuple(range(3)),
+        ),
     },
     comparisons=(
         Comparison("1024", "512", "lower", metric="same_tokens/loss", margin=0.005, name="all positions"),
         Comparison("1024", "512", "lower", metric="same_tokens/loss_second_half", margin=0.01, name="second half"),
-        Comparison("1024", "512", "equal", metric="same_tokens/loss_first_half", margin=0.02, name="first half",
-                   sensitivity="second half"),
+        Comparison(
+            "1024",
+            "512",
+            "equal",
+            metric="same_tokens/loss_first_half",
+            margin=0.02,
+            name="first half",
+            sensitivity="second half",
+        ),
     ),
     metrics=("same_tokens/loss", "same_tokens/loss_first_half", "same_tokens/loss_second_half", "validation/loss"),
     profiles={"same_tokens/loss_by_position": "position in the window (buckets of 64 tokens)"},
     noise_floor=("1024-again", "1024"),
     evaluate=loss_by_position,
-)  # fmt: skip
+)

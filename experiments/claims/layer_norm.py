@@ -23,7 +23,7 @@ left as the paper has it.
 
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import FAILED, Comparison, Experiment, FinishedRun, Scale
-from experiments.sweep import axis, chain, product
+from experiments.sweep import axis, chain, product, section
 
 RATES = {"lr3e-4": 3e-4, "lr1e-3": 1e-3, "lr3e-3": 3e-3}
 WARMUPS = {
@@ -52,18 +52,31 @@ def measure(run: FinishedRun) -> dict[str, float | list[float]]:
 
 
 SMOKE = {
-    "model.vocab_size": 512, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32, "model.context_length": 32,
-    "training.batch_tokens": 256, "training.train_tokens": 10 * 256, "training.evaluation_tokens": 4096,
-    "training.evaluate_every_tokens": 10 * 256, "training.sample_tokens": 16,
-}  # fmt: skip
+    **section("model", vocab_size=512, n_layer=2, n_head=2, d_model=32, context_length=32),
+    **section(
+        "training",
+        batch_tokens=256,
+        train_tokens=10 * 256,
+        evaluation_tokens=4096,
+        evaluate_every_tokens=10 * 256,
+        sample_tokens=16,
+    ),
+}
 
 CPU = {
-    "data.tokenizer": "bytes", "data.validation_fraction": 0.02,
-    "model.vocab_size": 257, "model.n_layer": 12, "model.n_head": 4, "model.d_model": 64, "model.context_length": 64,
-    "training.batch_tokens": 512, "training.train_tokens": 480 * 512, "training.evaluation_tokens": 16_384,
-    "training.evaluate_every_tokens": 60 * 512, "training.checkpoint_every_tokens": 480 * 512,
-    "training.sample_every_tokens": 480 * 512, "training.sample_tokens": 32,
-}  # fmt: skip
+    **section("data", tokenizer="bytes", validation_fraction=0.02),
+    **section("model", vocab_size=257, n_layer=12, n_head=4, d_model=64, context_length=64),
+    **section(
+        "training",
+        batch_tokens=512,
+        train_tokens=480 * 512,
+        evaluation_tokens=16_384,
+        evaluate_every_tokens=60 * 512,
+        checkpoint_every_tokens=480 * 512,
+        sample_every_tokens=480 * 512,
+        sample_tokens=32,
+    ),
+}
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3; Xiong et al. 2020 (arXiv 2002.04745), section 3.3 and Table 1",
@@ -76,19 +89,37 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=(f"pre-{PROBE}", f"post-{PROBE}")),
         "cpu": Scale(CPU, seeds=tuple(range(5))),
         # 124M parameters, 0.5 billion tokens a run. Not run by us.
-        "paper": Scale({
-            "data.source": "tfds:c4/webtextlike", "data.tokenizer": "gpt2", "data.validation_fraction": 0.005,
-            "model.compute_dtype": "bfloat16", "training.train_tokens": 1000 * 524_288,
-        }, seeds=tuple(range(5))),
+        "paper": Scale(
+            {
+                **section("data", source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
+                "model.compute_dtype": "bfloat16",
+                "training.train_tokens": 1000 * 524_288,
+            },
+            seeds=tuple(range(5)),
+        ),
     },
     comparisons=(
         Comparison(PRE, POST, "lower", FAILED, 0.1, name="failure rate, whole grid"),
-        Comparison(tuple(f"pre-{c}" for c in COLD), tuple(f"post-{c}" for c in COLD), "lower", LOSS, 0.02,
-                   name="no warm-up, best rate of each"),
-        Comparison(PRE, POST, "equal", LOSS, 0.05, name="best cell of each",
-                   sensitivity="no warm-up, best rate of each"),
-        Comparison(f"pre-{PROBE}", f"post-{PROBE}", "lower", SLOPE, 0.25,
-                   name="gradient at init, slope with depth", with_failed=True),
+        Comparison(
+            tuple(f"pre-{c}" for c in COLD),
+            tuple(f"post-{c}" for c in COLD),
+            "lower",
+            LOSS,
+            0.02,
+            name="no warm-up, best rate of each",
+        ),
+        Comparison(
+            PRE, POST, "equal", LOSS, 0.05, name="best cell of each", sensitivity="no warm-up, best rate of each"
+        ),
+        Comparison(
+            f"pre-{PROBE}",
+            f"post-{PROBE}",
+            "lower",
+            SLOPE,
+            0.25,
+            name="gradient at init, slope with depth",
+            with_failed=True,
+        ),
         *(Comparison(f"pre-{c}", f"post-{c}", "lower", LOSS, name=f"pre - post at {c}", primary=False) for c in CELLS),
     ),
     metrics=(LOSS, "validation/bits_per_byte", SLOPE),
@@ -97,4 +128,4 @@ EXPERIMENT = Experiment(
     divergence_is_outcome=True,
     plateau=0.02,
     evaluate=measure,
-)  # fmt: skip
+)

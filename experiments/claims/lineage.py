@@ -17,29 +17,44 @@ nothing" would show no more than that nothing is told apart.
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.positions import loss_by_position
+from experiments.sweep import section
 
-GPT2 = {"model.norm": "pre", "model.initialization": "gpt2", "model.context_length": 1024, "model.attention": "Dense()"}
+GPT2 = section("model", norm="pre", initialization="gpt2", context_length=1024, attention="Dense()")
 
 SMOKE = {
-    "model.vocab_size": 512, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
-    "training.batch_tokens": 2048, "training.train_tokens": 8 * 2048, "training.evaluation_tokens": 8192,
-    "training.evaluate_every_tokens": 4 * 2048, "training.sample_tokens": 16,
-}  # fmt: skip
+    **section("model", vocab_size=512, n_layer=2, n_head=2, d_model=32),
+    **section(
+        "training",
+        batch_tokens=2048,
+        train_tokens=8 * 2048,
+        evaluation_tokens=8192,
+        evaluate_every_tokens=4 * 2048,
+        sample_tokens=16,
+    ),
+}
 
 CPU = {
-    "model.vocab_size": 2048, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128,
-    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
-    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 40_960,
-    "training.batch_tokens": 4096, "training.train_tokens": 819_200, "training.evaluation_tokens": 65_536,
-    "training.evaluate_every_tokens": 163_840, "training.checkpoint_every_tokens": 409_600,
-    "training.sample_every_tokens": 819_200, "training.sample_tokens": 64,
-}  # fmt: skip
+    **section(
+        "model", vocab_size=2048, n_layer=4, n_head=4, d_model=128, initialization_std=0.06, matmul_dtype="bfloat16"
+    ),
+    **section("optimizer", learning_rate=2e-3, warmup_tokens=40_960),
+    **section(
+        "training",
+        batch_tokens=4096,
+        train_tokens=819_200,
+        evaluation_tokens=65_536,
+        evaluate_every_tokens=163_840,
+        checkpoint_every_tokens=409_600,
+        sample_every_tokens=819_200,
+        sample_tokens=64,
+    ),
+}
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, 4.1; Radford et al. 2019, 2.3; Brown et al. 2020, 2.1",
     base=on_plays(),
     arms={
-        "gpt1": {**GPT2, "model.norm": "post", "model.initialization": "gpt1", "model.context_length": 512},
+        "gpt1": {**GPT2, **section("model", norm="post", initialization="gpt1", context_length=512)},
         "gpt2": GPT2,
         "gpt3": {**GPT2, "model.attention": "Dense(), Banded(window=256)"},
         "gpt2-again": {**GPT2, **OTHER_SEEDS},
@@ -49,21 +64,26 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=("gpt1", "gpt2", "gpt3")),
         "cpu": Scale(CPU, seeds=(0, 1, 2)),
         # 124M parameters, 2.5 billion tokens. Not run by us.
-        "paper": Scale({
-            "data.source": "tfds:c4/webtextlike", "data.tokenizer": "gpt2", "data.validation_fraction": 0.005,
-            "model.compute_dtype": "bfloat16", "training.train_tokens": 4768 * 524_288,
-        }, seeds=(0, 1, 2)),
+        "paper": Scale(
+            {
+                **section("data", source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
+                "model.compute_dtype": "bfloat16",
+                "training.train_tokens": 4768 * 524_288,
+            },
+            seeds=(0, 1, 2),
+        ),
     },
     comparisons=(
         Comparison("gpt2", "gpt1", "lower", margin=0.01),
         Comparison("gpt3", "gpt2", "equal", margin=0.02, sensitivity="half the tokens - all"),
         Comparison("gpt2-half", "gpt2", "higher", margin=0.02, name="half the tokens - all", primary=False),
-        Comparison("gpt2", "gpt1", "lower", "same_tokens/loss_first_half", name="gpt2 - gpt1, same history",
-                   primary=False),
+        Comparison(
+            "gpt2", "gpt1", "lower", "same_tokens/loss_first_half", name="gpt2 - gpt1, same history", primary=False
+        ),
     ),
     metrics=("validation/bits_per_byte", "validation/loss", "same_tokens/loss", "time/tokens_per_second"),
     profiles={"same_tokens/loss_by_position": "position in the window (buckets of 64 tokens)"},
     noise_floor=("gpt2-again", "gpt2"),
     divergence_is_outcome=True,
     evaluate=loss_by_position,
-)  # fmt: skip
+)

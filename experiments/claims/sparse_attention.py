@@ -22,6 +22,7 @@ from pathlib import Path
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.attention_cost import cost_by_length
+from experiments.sweep import section
 
 
 def picture(path: Path) -> None:
@@ -32,19 +33,40 @@ def picture(path: Path) -> None:
 
 
 SMOKE = {
-    "model.vocab_size": 512, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32, "model.context_length": 128,
-    "training.batch_tokens": 1024, "training.train_tokens": 8 * 1024, "training.evaluation_tokens": 4096,
-    "training.evaluate_every_tokens": 4 * 1024, "training.sample_tokens": 16,
-}  # fmt: skip
+    **section("model", vocab_size=512, n_layer=2, n_head=2, d_model=32, context_length=128),
+    **section(
+        "training",
+        batch_tokens=1024,
+        train_tokens=8 * 1024,
+        evaluation_tokens=4096,
+        evaluate_every_tokens=4 * 1024,
+        sample_tokens=16,
+    ),
+}
 
 CPU = {
-    "model.vocab_size": 1024, "model.n_layer": 4, "model.n_head": 4, "model.d_model": 128, "model.context_length": 512,
-    "model.initialization_std": 0.06, "model.matmul_dtype": "bfloat16",
-    "optimizer.learning_rate": 3e-3, "optimizer.warmup_tokens": 20_480,
-    "training.batch_tokens": 2048, "training.train_tokens": 409_600, "training.evaluation_tokens": 65_536,
-    "training.evaluate_every_tokens": 102_400, "training.checkpoint_every_tokens": 204_800,
-    "training.sample_every_tokens": 409_600, "training.sample_tokens": 64,
-}  # fmt: skip
+    **section(
+        "model",
+        vocab_size=1024,
+        n_layer=4,
+        n_head=4,
+        d_model=128,
+        context_length=512,
+        initialization_std=0.06,
+        matmul_dtype="bfloat16",
+    ),
+    **section("optimizer", learning_rate=3e-3, warmup_tokens=20_480),
+    **section(
+        "training",
+        batch_tokens=2048,
+        train_tokens=409_600,
+        evaluation_tokens=65_536,
+        evaluate_every_tokens=102_400,
+        checkpoint_every_tokens=204_800,
+        sample_every_tokens=409_600,
+        sample_tokens=64,
+    ),
+}
 
 EXPERIMENT = Experiment(
     source="Brown et al. 2020, section 2.1; Child et al. 2019, section 4.2 and Table 1",
@@ -62,10 +84,14 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=("dense", "strided")),
         "cpu": Scale(CPU, seeds=(0, 1, 2)),
         # 124M parameters, 2.5 billion tokens. Not run by us.
-        "paper": Scale({
-            "data.source": "tfds:pg19", "data.tokenizer": "gpt2", "data.validation_fraction": 0.01,
-            "model.compute_dtype": "bfloat16", "training.train_tokens": 4768 * 524_288,
-        }, seeds=(0, 1, 2)),
+        "paper": Scale(
+            {
+                **section("data", source="tfds:pg19", tokenizer="gpt2", validation_fraction=0.01),
+                "model.compute_dtype": "bfloat16",
+                "training.train_tokens": 4768 * 524_288,
+            },
+            seeds=(0, 1, 2),
+        ),
     },
     comparisons=(
         Comparison("strided", "dense", "higher", margin=0.005),
@@ -75,7 +101,10 @@ EXPERIMENT = Experiment(
         Comparison("log-sparse", "dense", "higher", margin=0.005, primary=False),
     ),
     metrics=(
-        "validation/bits_per_byte", "cost/pairs_exponent", "cost/memory_exponent", "time/exponent",
+        "validation/bits_per_byte",
+        "cost/pairs_exponent",
+        "cost/memory_exponent",
+        "time/exponent",
         "time/tokens_per_second",
     ),
     profiles={
@@ -86,4 +115,4 @@ EXPERIMENT = Experiment(
     divergence_is_outcome=True,
     evaluate=cost_by_length,
     picture=picture,
-)  # fmt: skip
+)
