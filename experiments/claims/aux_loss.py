@@ -25,7 +25,7 @@ the task (there, the model was behind bag-of-words) and, by validation, the rate
 import configs
 from experiments.bases import CPU, OTHER_SEEDS, PAPER, SMOKE, fine_tuning
 from experiments.experiment import Comparison, Experiment, Scale
-from experiments.sweep import axis, chain, product
+from experiments.sweep import axis, chain, product, section
 
 LAMBDAS = {"lambda0": 0.0, "lambda0.25": 0.25, "lambda0.5": 0.5, "lambda1": 1.0}
 SIZES = {"small": 500, "large": 3000}
@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
     base=fine_tuning(configs.get("gpt1-books").model),
     arms=chain(
         product(axis("finetuning.examples", SIZES), axis("finetuning.auxiliary_weight", LAMBDAS)),
-        product(AGAIN, {"small-lambda0.5": {"finetuning.examples": 500, "finetuning.auxiliary_weight": 0.5}}),
+        product(AGAIN, {"small-lambda0.5": section("finetuning", examples=500, auxiliary_weight=0.5)}),
     ),
     scales={
         "smoke": Scale(SMOKE, arms=("small-lambda0", "small-lambda0.5")),
@@ -56,4 +56,4 @@ EXPERIMENT = Experiment(
     metrics=(ACCURACY, "validation/accuracy", "train/accuracy", "bag_of_words/test/accuracy", "majority/test/accuracy"),
     noise_floor=("again-small-lambda0.5", "small-lambda0.5"),
     divergence_is_outcome=True,
-)  # fmt: skip
+)

@@ -12,27 +12,35 @@ Measured: bits per byte over novels that were held out whole.
 
 import configs
 from experiments.experiment import Comparison, Experiment, Scale
+from experiments.sweep import section
 
 SMOKE = {
-    "model.vocab_size": 512, "model.context_length": 64, "model.n_layer": 2, "model.n_head": 2, "model.d_model": 32,
-    "training.batch_tokens": 1024, "training.train_tokens": 8 * 1024, "training.evaluation_tokens": 4096,
-    "training.evaluate_every_tokens": 4 * 1024, "training.checkpoint_every_tokens": 4 * 1024,
-    "training.sample_every_tokens": 8 * 1024, "training.sample_tokens": 16,
-    "data.source": "shakespeare", "data.validation_fraction": 0.1,
-}  # fmt: skip
+    **section("model", vocab_size=512, context_length=64, n_layer=2, n_head=2, d_model=32),
+    **section(
+        "training",
+        batch_tokens=1024,
+        train_tokens=8 * 1024,
+        evaluation_tokens=4096,
+        evaluate_every_tokens=4 * 1024,
+        checkpoint_every_tokens=4 * 1024,
+        sample_every_tokens=8 * 1024,
+        sample_tokens=16,
+    ),
+    **section("data", source="shakespeare", validation_fraction=0.1),
+}
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, sections 3.1 and 4.1",
     base=configs.get("gpt1-books"),
     arms={
         "large": {},
-        "medium": {"model.n_layer": 4, "model.d_model": 192, "model.n_head": 3},
-        "small": {"model.n_layer": 2, "model.d_model": 128, "model.n_head": 2},
-        "lstm": {"model.architecture": "lstm", "model.n_layer": 1},  # for `transfer`: GPT-1's Table 5
+        "medium": section("model", n_layer=4, d_model=192, n_head=3),
+        "small": section("model", n_layer=2, d_model=128, n_head=2),
+        "lstm": section("model", architecture="lstm", n_layer=1),  # for `transfer`: GPT-1's Table 5
     },
     scales={"smoke": Scale(SMOKE, arms=("large",)), "cpu": Scale({}), "paper": Scale({})},
     comparisons=(
         Comparison("large", "medium", "lower", margin=0.02),
         Comparison("medium", "small", "lower", margin=0.02),
     ),
-)  # fmt: skip
+)

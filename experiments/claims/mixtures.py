@@ -25,6 +25,7 @@ characters. Since then the shares are of the tokens, and a source gives all its 
 import configs
 from experiments.claims.books import SMOKE
 from experiments.experiment import Comparison, Experiment, Scale
+from experiments.sweep import section
 from gpt_jax.config import override
 
 BATCH, STEPS = 4096, 480
@@ -36,13 +37,21 @@ def equal_shares(count: int) -> str:
     return ", ".join(f"1*local:{source}" for source in SOURCES[:count])
 
 
-BASE = override(configs.get("quickstart"), {
-    "data.source": equal_shares(4), "data.validation_fraction": 0.05,
-    "optimizer.learning_rate": 2e-3, "optimizer.warmup_tokens": 30 * BATCH,
-    "training.batch_tokens": BATCH, "training.train_tokens": STEPS * BATCH,
-    "training.evaluate_every_tokens": STEPS * BATCH // 4, "training.checkpoint_every_tokens": STEPS * BATCH // 4,
-    "training.sample_every_tokens": STEPS * BATCH,
-})  # fmt: skip
+BASE = override(
+    configs.get("quickstart"),
+    {
+        **section("data", source=equal_shares(4), validation_fraction=0.05),
+        **section("optimizer", learning_rate=2e-3, warmup_tokens=30 * BATCH),
+        **section(
+            "training",
+            batch_tokens=BATCH,
+            train_tokens=STEPS * BATCH,
+            evaluate_every_tokens=STEPS * BATCH // 4,
+            checkpoint_every_tokens=STEPS * BATCH // 4,
+            sample_every_tokens=STEPS * BATCH,
+        ),
+    },
+)
 
 
 def part(divisor: int):
@@ -56,9 +65,9 @@ def part(divisor: int):
     }
 
 
-SMALL = {"model.n_layer": 2, "model.d_model": 64, "model.n_head": 2, "model.initialization_std": 0.09}
-LARGE = {"model.n_layer": 6, "model.d_model": 192, "model.n_head": 6, "model.initialization_std": 0.05}
-LSTM = {"model.architecture": "lstm", "model.n_layer": 1}
+SMALL = section("model", n_layer=2, d_model=64, n_head=2, initialization_std=0.09)
+LARGE = section("model", n_layer=6, d_model=192, n_head=6, initialization_std=0.05)
+LSTM = section("model", architecture="lstm", n_layer=1)
 
 EXPERIMENT = Experiment(
     source="the founding note (docs/NOTE.md) on GPT-3; Hendrycks et al. 2020, section 3",
@@ -78,12 +87,24 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=("sources4", "half")),
         "cpu": Scale({}),
         # 124M parameters, ten billion tokens: sources of that size are the user's. Not run by us.
-        "paper": Scale({
-            "model.n_layer": 12, "model.n_head": 12, "model.d_model": 768, "model.context_length": 1024,
-            "model.vocab_size": 50257, "model.initialization_std": 0.02, "model.compute_dtype": "bfloat16",
-            "data.tokenizer": "gpt2", "optimizer.learning_rate": 6e-4, "optimizer.warmup_tokens": 716 * 524_288,
-            "training.batch_tokens": 524_288, "training.train_tokens": 19_073 * 524_288,
-        }, arms=("sources4", "sources2", "sources1", "half", "quarter", "eighth")),
+        "paper": Scale(
+            {
+                **section(
+                    "model",
+                    n_layer=12,
+                    n_head=12,
+                    d_model=768,
+                    context_length=1024,
+                    vocab_size=50257,
+                    initialization_std=0.02,
+                    compute_dtype="bfloat16",
+                ),
+                "data.tokenizer": "gpt2",
+                **section("optimizer", learning_rate=6e-4, warmup_tokens=716 * 524_288),
+                **section("training", batch_tokens=524_288, train_tokens=19_073 * 524_288),
+            },
+            arms=("sources4", "sources2", "sources1", "half", "quarter", "eighth"),
+        ),
     },
     comparisons=(
         Comparison("half", "sources4", "higher", margin=0.02, name="half the tokens - all"),
@@ -92,4 +113,4 @@ EXPERIMENT = Experiment(
         Comparison("large", "sources4", "lower", name="large - medium", primary=False),
         Comparison("small", "sources4", "higher", name="small - medium", primary=False),
     ),
-)  # fmt: skip
+)

@@ -36,6 +36,7 @@ gpt_jax/data/pairs/shifted.py are measured alike.
 from experiments.bases import PAPER, SMOKE, WEIGHTS, fine_tuning, model_of, starting_from
 from experiments.claims import mixtures
 from experiments.experiment import Comparison, Experiment, Scale
+from experiments.sweep import section
 
 TASK = "sst2_domains"
 OOD, GAP, IID = "ood/accuracy", "gap/ood", "test/accuracy"
@@ -67,14 +68,18 @@ EXPERIMENT = Experiment(
     },
     scales={
         "smoke": Scale(SMOKE, arms=("medium", "scratch")),
-        "cpu": Scale({
-            "finetuning.task": TASK, "finetuning.examples": 2000, "finetuning.max_length": 40,
-            "finetuning.learning_rate": 1e-3, "finetuning.validation_examples": 1000,
-        }, seeds=tuple(range(5))),
+        "cpu": Scale(
+            section(
+                "finetuning", task=TASK, examples=2000, max_length=40, learning_rate=1e-3, validation_examples=1000
+            ),
+            seeds=tuple(range(5)),
+        ),
         # GPT-1's own weights in every folder that an arm names. Not run by us.
-        "paper": Scale({
-            **PAPER, "finetuning.weights": WEIGHTS, "finetuning.task": TASK,
-        }, seeds=tuple(range(5)), arms=("medium", "scratch")),
+        "paper": Scale(
+            {**PAPER, **section("finetuning", weights=WEIGHTS, task=TASK)},
+            seeds=tuple(range(5)),
+            arms=("medium", "scratch"),
+        ),
     },
     comparisons=(
         Comparison("medium", "scratch", "lower", GAP, 0.02, name="(1) gap: pre-trained - scratch"),
@@ -102,4 +107,4 @@ EXPERIMENT = Experiment(
     ),
     metrics=(IID, OOD, GAP, "relative_gap/ood", "bag_of_words/test/accuracy", "bag_of_words/ood/accuracy", WORDS),
     divergence_is_outcome=True,
-)  # fmt: skip
+)

@@ -34,14 +34,16 @@ from itertools import pairwise
 import configs
 from experiments.bases import CPU, PAPER, SMOKE, fine_tuning, starting_from
 from experiments.experiment import Comparison, Experiment, Scale
+from experiments.sweep import section
 
 ACCURACY = "test/accuracy"
 LAYERS = 6
 ALL = "all"
 LSTM = {
-    "model.architecture": "lstm", "model.n_layer": 1, "finetuning.learning_rate": 5e-3,
+    **section("model", architecture="lstm", n_layer=1),
+    "finetuning.learning_rate": 5e-3,
     **starting_from("runs/books/lstm/seed-0"),
-}  # fmt: skip
+}
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, Figure 2 (left) and Table 5",
@@ -50,9 +52,9 @@ EXPERIMENT = Experiment(
         **{f"layers{n}": {"finetuning.transfer_layers": n} for n in range(LAYERS)},
         ALL: {},
         "scratch": {"finetuning.transfer_layers": -1},
-        "scratch-long": {"finetuning.transfer_layers": -1, "finetuning.epochs": 12},
+        "scratch-long": section("finetuning", transfer_layers=-1, epochs=12),
         "head": {"finetuning.trainable": "head"},
-        "head-fast": {"finetuning.trainable": "head", "finetuning.learning_rate": 5e-3},
+        "head-fast": section("finetuning", trainable="head", learning_rate=5e-3),
         "top2": {"finetuning.trainable": "top:2"},
         "lstm": LSTM,
         "lstm-long": {**LSTM, "finetuning.epochs": 12},
@@ -60,7 +62,8 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": Scale({**SMOKE, "model.n_layer": LAYERS}, arms=("layers3", ALL, "scratch", "head")),
         "cpu": Scale(
-            {**CPU, "finetuning.examples": 500}, seeds=tuple(range(5)),
+            {**CPU, "finetuning.examples": 500},
+            seeds=tuple(range(5)),
             arms=(*(f"layers{n}" for n in range(LAYERS)), ALL, "scratch", "scratch-long", "head", "head-fast", "top2"),
         ),
         # GPT-1's own weights and rate; the first five blocks, and all twelve. Not run by us.
@@ -82,4 +85,4 @@ EXPERIMENT = Experiment(
     ),
     metrics=(ACCURACY, "validation/accuracy", "train/accuracy", "bag_of_words/test/accuracy", "majority/test/accuracy"),
     divergence_is_outcome=True,
-)  # fmt: skip
+)

@@ -63,10 +63,15 @@ def _row(overlaps: list[Any], split: Any) -> dict[str, Any]:
 
     whole = total(overlaps)
     return {
-        "items": len(overlaps), "ngrams": whole.ngrams, "found": whole.found, "overlap": whole.share,
+        "items": len(overlaps),
+        "ngrams": whole.ngrams,
+        "found": whole.found,
+        "overlap": whole.share,
         "item_overlap": [row.share for row in overlaps],
-        "n": split.n, "clean": list(split.clean), "dirty": list(split.dirty),
-    }  # fmt: skip
+        "n": split.n,
+        "clean": list(split.clean),
+        "dirty": list(split.dirty),
+    }
 
 
 def _show(console: Any, report: dict[str, Any]) -> None:
@@ -82,9 +87,15 @@ def _show(console: Any, report: dict[str, Any]) -> None:
     for name, row in report["tasks"].items():
         dirty = len(row["dirty"])
         table.add_row(
-            Path(name).name, f"{row['items']:,}", f"{row['ngrams']:,}", f"{row['overlap']:.2%}", str(row["n"]),
-            f"{len(row['clean']):,}", f"{dirty:,}", f"{dirty / row['items']:.1%}",
-        )  # fmt: skip
+            Path(name).name,
+            f"{row['items']:,}",
+            f"{row['ngrams']:,}",
+            f"{row['overlap']:.2%}",
+            str(row["n"]),
+            f"{len(row['clean']):,}",
+            f"{dirty:,}",
+            f"{dirty / row['items']:.1%}",
+        )
     print_whole(console, table)
     found = report["filter"]
     console.print(

@@ -171,10 +171,17 @@ def rows(outcome: Any, items: str = "all") -> list[dict[str, Any]]:
     made = []
     for metric, estimate in outcome.estimates:
         row = {
-            "task": outcome.task, "shots": outcome.shots, "shown": outcome.shown, "metric": metric.name,
-            "score": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n,
-            "unit": metric.unit, "items": items,
-        }  # fmt: skip
+            "task": outcome.task,
+            "shots": outcome.shots,
+            "shown": outcome.shown,
+            "metric": metric.name,
+            "score": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "n": estimate.n,
+            "unit": metric.unit,
+            "items": items,
+        }
         if metric.chance is not None:
             row["normalised"] = (estimate.value - metric.chance) / (100 - metric.chance)
         made.append({key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()})
@@ -185,9 +192,13 @@ def _write(arguments: argparse.Namespace, screen: Any, results: list, records: l
     from gpt_jax.disk import write_atomically
 
     about = {
-        "folder": str(arguments.folder), "seed": arguments.seed, "limit": arguments.limit,
-        "stride": arguments.stride, "overflow": arguments.overflow, "results": results,
-    }  # fmt: skip
+        "folder": str(arguments.folder),
+        "seed": arguments.seed,
+        "limit": arguments.limit,
+        "stride": arguments.stride,
+        "overflow": arguments.overflow,
+        "results": results,
+    }
     if arguments.json:
         print(json.dumps(about, indent=1))
     else:
@@ -226,12 +237,17 @@ def _table(console: Any, results: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if name in ("step", "shots", "score", "N") else "left")
     for row in results:
         table.add_row(
-            *([f"{row['step']:,}"] if stepped else []), row["task"], *([row["items"]] if split else []),
-            str(row["shots"]), row["metric"],
-            figure(row["score"]), "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}",
-            f"{row['n']:,}", row["unit"],
+            *([f"{row['step']:,}"] if stepped else []),
+            row["task"],
+            *([row["items"]] if split else []),
+            str(row["shots"]),
+            row["metric"],
+            figure(row["score"]),
+            "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}",
+            f"{row['n']:,}",
+            row["unit"],
             *(["" if row.get("change") is None else f"{row['change']:+.1%}"] if split else []),
-        )  # fmt: skip
+        )
     print_whole(console, table)
 
 

@@ -97,9 +97,12 @@ class Screen:
     def training(self, total: int, done: int) -> Iterator[None]:
         """The bar that `advance` moves, from `done` to `total` tokens."""
         columns = (
-            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens  {task.fields[status]}"),
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("tokens  {task.fields[status]}"),
             TimeRemainingColumn(),
-        )  # fmt: skip
+        )
         with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
             self._progress, self._task = progress, progress.add_task("", total=total, completed=done, status="")
             try:

@@ -46,7 +46,14 @@ def write_text(
     if tokens is not None and tokens > room:
         raise InputError(f"--tokens: {tokens} is not allowed: at most {room}, the context less the prompt's tokens")
     continuations = generate(
-        model.config, model.params, [start] * samples, tokens or min(DEFAULT_TOKENS, room), temperature,
-        top_k=top_k, top_p=top_p, key=jax.random.key(seed), stop_token=model.tokenizer.end_of_text,
-    )  # fmt: skip
+        model.config,
+        model.params,
+        [start] * samples,
+        tokens or min(DEFAULT_TOKENS, room),
+        temperature,
+        top_k=top_k,
+        top_p=top_p,
+        key=jax.random.key(seed),
+        stop_token=model.tokenizer.end_of_text,
+    )
     return [prompt + continued(model.tokenizer, start, continuation) for continuation in continuations]

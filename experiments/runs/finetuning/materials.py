@@ -21,9 +21,19 @@ from gpt_jax.model.layers_layout import unstack_layers
 
 # What the shape of the weights depends on; the rest of a model's config may differ from the pre-trained one's.
 SHAPE = (
-    "architecture", "vocab_size", "context_length", "n_layer", "n_head", "d_model", "head_width", "mlp_width", "norm",
-    "layer_norm_epsilon", "attention", "tie_embeddings",
-)  # fmt: skip
+    "architecture",
+    "vocab_size",
+    "context_length",
+    "n_layer",
+    "n_head",
+    "d_model",
+    "head_width",
+    "mlp_width",
+    "norm",
+    "layer_norm_epsilon",
+    "attention",
+    "tie_embeddings",
+)
 
 
 @dataclass(frozen=True)

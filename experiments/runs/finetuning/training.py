@@ -27,9 +27,13 @@ Metrics = dict[str, Any]
 
 
 def finetune(
-    config: RunConfig, materials: Materials, folder: Path, screen: Screen, should_stop: Callable[[], bool],
+    config: RunConfig,
+    materials: Materials,
+    folder: Path,
+    screen: Screen,
+    should_stop: Callable[[], bool],
     divergence_is_outcome: bool,
-) -> Metrics:  # fmt: skip
+) -> Metrics:
     """Fine-tunes, writes the folder's files and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`.
 
     Metrics are the task's, by split, of the best epoch's model ("test/accuracy"), of the majority's label and of
@@ -59,9 +63,7 @@ def finetune(
     screen.table("this run", describe(config, materials))
     try:
         with screen.stages() as advance:
-            model = fit(
-                config, task, materials.splits, materials.tokenizer, materials.pretrained, on_update, on_epoch
-            )  # fmt: skip
+            model = fit(config, task, materials.splits, materials.tokenizer, materials.pretrained, on_update, on_epoch)
     except TrainingDiverged as diverged:
         if not divergence_is_outcome:
             raise
@@ -74,9 +76,14 @@ def finetune(
     save(model, materials.tokenizer, folder)
     trained, everything = (sum(leaf.size for leaf in jax.tree.leaves(t)) for t in (model.trained, model.frozen))
     return {
-        "diverged": 0.0, **metrics, "updates": len(seen) - 1, "tokens": seen[-1], "parameters": trained + everything,
-        "trained_parameters": trained, "time/seconds": max(time.perf_counter() - started, 0.0),
-    }  # fmt: skip
+        "diverged": 0.0,
+        **metrics,
+        "updates": len(seen) - 1,
+        "tokens": seen[-1],
+        "parameters": trained + everything,
+        "trained_parameters": trained,
+        "time/seconds": max(time.perf_counter() - started, 0.0),
+    }
 
 
 def describe(config: RunConfig, materials: Materials) -> dict[str, str]:

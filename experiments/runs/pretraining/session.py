@@ -132,9 +132,16 @@ class Session:
         try:
             with self.screen.training(int(self.tokens[-1]), int(self.tokens[first])):
                 state = train(
-                    state, stepping, steps, plan, self.rates, training.seed, self._on_metrics, hooks,
+                    state,
+                    stepping,
+                    steps,
+                    plan,
+                    self.rates,
+                    training.seed,
+                    self._on_metrics,
+                    hooks,
                     agreed(should_stop),
-                )  # fmt: skip
+                )
             reached = int(state.step)
             if reached < plan.steps:
                 self._save(reached, state)
@@ -259,10 +266,15 @@ class Session:
     def _save(self, step: int, state: TrainState) -> None:
         self.log.sync()
         meta = {
-            "config": to_dict(self.config), "config_digest": digest(self.config), "seed": self.config.training.seed,
-            "data_digest": self.corpus.digest, "tokenizer_digest": self.corpus.tokenizer.digest,
-            "tokens": int(self.tokens[step]), "validation/loss": self.validation_loss, "seconds": self._spent(),
-        }  # fmt: skip
+            "config": to_dict(self.config),
+            "config_digest": digest(self.config),
+            "seed": self.config.training.seed,
+            "data_digest": self.corpus.digest,
+            "tokenizer_digest": self.corpus.tokenizer.digest,
+            "tokens": int(self.tokens[step]),
+            "validation/loss": self.validation_loss,
+            "seconds": self._spent(),
+        }
         self.checkpoints.save(step, state, meta, self.validation_loss)
         self._restart_clock(step)
 

@@ -75,10 +75,11 @@ def sentiment(files: Files) -> Splits:
     """SST-2, and the same two classes elsewhere, as many of the one as of the other, as in SST-2's test set: what
     changes is the language, not how often people praise."""
     elsewhere = {
-        "pros_cons": pros_cons(files), "products": products(files),
+        "pros_cons": pros_cons(files),
+        "products": products(files),
         "tweets": rated(files, "tweets_GroundTruth.txt"),
         "editorials": rated(files, "nytEditorialSnippets_GroundTruth.txt"),
-    }  # fmt: skip
+    }
     return {**_splits(files, "sst2"), **{f"{OOD}{name}": balanced(rows) for name, rows in elsewhere.items()}}
 
 
@@ -127,9 +128,11 @@ def acceptability(files: Files) -> Splits:
     splits = _splits(files, "cola")
     train = splits["train"]
     return {
-        "train": [e for n, e in enumerate(train) if n % 10], "validation": train[::10],
-        "test": splits["validation"], f"{OOD}sources": splits["test"],
-    }  # fmt: skip
+        "train": [e for n, e in enumerate(train) if n % 10],
+        "validation": train[::10],
+        "test": splits["validation"],
+        f"{OOD}sources": splits["test"],
+    }
 
 
 def similarity(files: Files, source: str, other: str) -> Splits:
