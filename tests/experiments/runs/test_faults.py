@@ -1,10 +1,9 @@
-"""What can go wrong while a run trains, done to real runs: kills, signals, damaged files, a full disk, a NaN.
+"""What can go wrong while a run trains, done to real runs: signals, damaged files, a full disk, a NaN.
 
 Each ends in a run that equals an uninterrupted one bit by bit, or in one line that says what happened.
-`GPT_JAX_FAULT_SEED` sets the moments of the kills and the damaged bits, `GPT_JAX_FAULT_KILLS` how many kills there are.
+`GPT_JAX_FAULT_SEED` sets the damaged bits. test_kills.py has the kills at random moments.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -22,12 +21,9 @@ import pytest
 from experiments.cli import main
 from experiments.runs import runner
 from experiments.runs.pretraining import session
-from experiments.runs.weights import restore
-from gpt_jax.config import override, to_dict
 from gpt_jax.errors import InputError, TrainingDiverged
-from tests.experiments.runs.test_runner import IDENTITY, assert_same_run, finished, run, stop_at, text  # noqa: F401
+from tests.experiments.runs.test_runner import assert_same_run, finished, lines_without_clocks, run, stop_at, text  # noqa: F401
 from tests.training.test_checkpoint import DAMAGES, files_of, flip
-from tests.training.tiny import TINY
 
 RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
 
@@ -52,107 +48,6 @@ def start(*command):
 
 def cli(*argv):
     return start("-m", "experiments", *argv)
-
-
-def same_state(folder, reference, config):
-    """The newest checkpoint equals the one of that step in `reference`; gives the step."""
-    state = restore(config, folder, pytest.fail)
-    jax.tree.map(np.testing.assert_array_equal, state, restore(config, reference, pytest.fail, step=int(state.step)))
-    return int(state.step)
-
-
-KILLS = int(os.environ.get("GPT_JAX_FAULT_KILLS", "100"))
-# One process imports everything; each attempt is a fork of it, so that a hundred start-ups cost minutes at most.
-FORKS = """
-import json, os, sys, traceback
-from pathlib import Path
-from experiments.runs import runner
-from experiments.runs.pretraining import kind
-from gpt_jax.config import from_dict
-config, folder, text = from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        try:
-            runner.run(config, folder, runner.RunIdentity("quickstart", "gpt", 0, "smoke"), data_dir=text)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-# What a kill may fall into is most of what this run does: a step is short, and each is evaluated, sampled and saved.
-BUSY = override(
-    TINY,
-    {
-        "training.train_tokens": 64 * 60, "training.checkpoint_every_tokens": 64, "training.keep_last": 1000,
-        "training.evaluate_every_tokens": 64, "training.sample_every_tokens": 64 * 3,
-    },
-)  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_a_hundred_random_moments_equals_one_that_was_not(text, tmp_path):  # noqa: F811
-    """kill -9 at any moment from the first, start-up, evaluation and save among them; after each, the newest
-    checkpoint is exact. A run that reaches its end is compared as a whole, and another is begun."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run(whole, text, BUSY)
-    server = subprocess.Popen(
-        [sys.executable, "-c", FORKS, json.dumps(to_dict(BUSY)), str(killed), str(text)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    assert server.stdin is not None and server.stdout is not None
-    kills, reached, restored, longest = 0, 0, set(), 300.0
-    checkpoints = killed / "checkpoints"
-    while kills < KILLS:
-        began = time.monotonic()
-        server.stdin.write("go\n")
-        server.stdin.flush()
-        child, moment = int(server.stdout.readline()), RNG.uniform(0, longest) if kills else longest
-        while time.monotonic() - began < moment and not (killed / "result.json").exists():
-            time.sleep(0.001)
-            if not kills and any(path.name.isdigit() for path in checkpoints.glob("*")):
-                longest = 1.6 * (time.monotonic() - began)  # what it takes to save something, and some more
-                break
-        with contextlib.suppress(ProcessLookupError):  # it came to its end
-            os.kill(child, signal.SIGKILL)
-        assert int(server.stdout.readline()) in (0, -signal.SIGKILL)
-        kills += 1
-        if any(path.name.isdigit() for path in checkpoints.glob("*")):
-            before, reached = reached, same_state(killed, whole, BUSY)
-            assert reached >= before, "a checkpoint was lost"
-            restored.add(reached)
-        if (killed / "result.json").exists():
-            assert_same_as_whole(killed, whole)
-            shutil.rmtree(killed)
-            reached = 0
-    server.stdin.close()
-    assert server.wait(60) == 0
-    assert len(restored) > KILLS // 10, "few attempts came far enough to be of use"
-    run(killed, text, BUSY)
-    assert_same_as_whole(killed, whole)
-
-
-def assert_same_as_whole(folder, whole):
-    """A finished run equals the one that was not killed: state, log without its clocks, samples and result."""
-    assert same_state(folder, whole, BUSY) == 60
-    assert lines(folder) == lines(whole)
-    assert (folder / "samples.txt").read_bytes() == (whole / "samples.txt").read_bytes()
-    results = [json.loads((f / "result.json").read_text(encoding="utf-8"))["metrics"] for f in (folder, whole)]
-    for metrics in results:
-        assert {k: v for k, v in metrics.items() if not k.startswith("time/")} == {
-            k: v for k, v in results[0].items() if not k.startswith("time/")
-        }
-    assert not [path for path in (folder / "checkpoints").iterdir() if not path.name.isdigit()]
-    assert not list(folder.glob(".*.partial"))
-
-
-def lines(folder):
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in found]
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +230,7 @@ def test_a_full_disk_loses_nothing_that_was_there(half, finished, text, small_di
     disk = os.statvfs(small_disk)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(max(disk.f_bavail * disk.f_frsize - free, 0)))
-    logged = lines(folder)
+    logged = lines_without_clocks(folder)
     assert "No space left on device" in resumed_without_room(folder, text)
     assert lines_upto(folder, 9) == logged
     ballast.unlink()
