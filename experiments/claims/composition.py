@@ -44,8 +44,9 @@ IID, OOD, GAP, RELATIVE = "test/exact", "ood/exact", "gap/ood", "relative_gap/oo
 def exact_match(run: FinishedRun) -> dict[str, float | list[float]]:
     """The run's model on every test part of the pair it was trained on: exact match in %, and what is lost."""
     from gpt_jax.data.public_files import Files
+    from gpt_jax.evaluation.asking import Options
     from gpt_jax.evaluation.composition import losses, tasks
-    from gpt_jax.evaluation.evaluator import Options, evaluate
+    from gpt_jax.evaluation.evaluator import evaluate
     from gpt_jax.evaluation.scoring import TextModel
 
     pair = run.config.data.source

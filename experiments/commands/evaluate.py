@@ -145,9 +145,10 @@ def _outcomes(model: Any, task: Any, shots: list[int | str], arguments: argparse
     from gpt_jax.data.public_files import Files
     from gpt_jax.disk import cache_root
     from gpt_jax.evaluation import evaluator
+    from gpt_jax.evaluation.asking import Options, fitting_shots
 
     files = Files(arguments.data_dir)
-    options = evaluator.Options(arguments.seed, arguments.limit, arguments.overflow, arguments.stride)
+    options = Options(arguments.seed, arguments.limit, arguments.overflow, arguments.stride)
     if task.example is None and shots != [0]:
         if 0 not in shots and shots != ["sweep"]:
             raise InputError(f"--shots: {arguments.shots} is not allowed: {task.name} is a zero-shot task")
@@ -156,7 +157,7 @@ def _outcomes(model: Any, task: Any, shots: list[int | str], arguments: argparse
     counts = [n for n in shots if isinstance(n, int)]
     if len(counts) < len(shots):
         with screen.waiting(f"{task.name}: how many examples fit"):
-            most = evaluator.fitting_shots(model, task, files, options)
+            most = fitting_shots(model, task, files, options)
         swept = [0, *(2**n for n in range(most.bit_length()) if 2**n < most)] if shots == ["sweep"] else []
         counts = list(dict.fromkeys([*counts, *swept, most]))
     for count in counts:

@@ -1,4 +1,4 @@
-"""Two forms that most tasks of GPT-3 have: a choice among completions, and a free completion (section 2.4)."""
+"""What many tasks share: a choice among completions, a free completion (GPT-3, section 2.4), and labelled examples."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from gpt_jax.data.public_files import Files
+from gpt_jax.data.tasks import Example, get_task, load_task
+from gpt_jax.errors import unknown
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, Request, choices, written
 from gpt_jax.evaluation.task import Item, Row, Task
 
 Rule = Literal["sum", "mean", "ratio"]
+TEST = "test, or validation"
 
 
 def pick(options: Sequence[Likelihood], alone: Sequence[Likelihood] | None, by: Rule) -> int:
@@ -112,3 +115,20 @@ def completion_task(
         delimiter=delimiter,
         pool=pool,
     )
+
+
+def examples(files: Files, name: str, split: str) -> list[Example]:
+    """The labelled examples of a split of fine-tuning's task `name`, from a folder at any depth, or from TFDS.
+
+    `TEST` is the test split, or the validation split where the test labels are not public. Raises `InputError`.
+    """
+    folder, own = None, get_task(name).folder or name
+    if files.root is not None:  # the root may be the task's own folder
+        folder = files.root if files.root.name == own else files.find(own, kinds="folder").parent
+    _, splits = load_task(name, folder)
+    labelled = {key: [e for e in own if e.label is not None] for key, own in splits.items()}
+    if split == TEST:
+        return labelled.get("test") or labelled["validation"]
+    if split not in labelled:
+        raise unknown(f"split of {name}", split, labelled)
+    return labelled[split]

@@ -23,8 +23,9 @@ from lm_eval.api.registry import model_registry
 
 from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.errors import InputError
+from gpt_jax.evaluation.answering import answer
+from gpt_jax.evaluation.asking import Options
 from gpt_jax.evaluation.encoding import encode, scores, truncate
-from gpt_jax.evaluation.evaluator import Options, answer
 from gpt_jax.evaluation.requests import Answer, Generate, LogLikelihood, Request, Rolling, choices, likelihood, written
 from gpt_jax.evaluation.scoring import TextModel
 from gpt_jax.loading import load_model

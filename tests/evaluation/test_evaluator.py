@@ -8,7 +8,8 @@ import pytest
 from gpt_jax import InputError
 from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation import evaluator
-from gpt_jax.evaluation.evaluator import Options, Overflow, ask, evaluate, fitting_shots
+from gpt_jax.evaluation.asking import Options, Overflow, ask, fitting_shots
+from gpt_jax.evaluation.evaluator import evaluate
 from gpt_jax.evaluation.forms import Rule, choice_task, completion_task, pick
 from gpt_jax.evaluation.metrics import mean
 from gpt_jax.evaluation.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling

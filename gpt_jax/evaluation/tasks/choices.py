@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gpt_jax.data.public_files import Files
-from gpt_jax.evaluation.forms import choice_task
-from gpt_jax.evaluation.labelled import TEST, examples
+from gpt_jax.evaluation.forms import TEST, choice_task, examples
 from gpt_jax.evaluation.task import Item
 
 

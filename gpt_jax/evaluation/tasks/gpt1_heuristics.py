@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpt_jax.data.public_files import Files
-from gpt_jax.evaluation.forms import is_right
-from gpt_jax.evaluation.labelled import TEST, examples
+from gpt_jax.evaluation.forms import TEST, examples, is_right
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
 from gpt_jax.evaluation.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
