@@ -1,30 +1,30 @@
 """New combinations of known parts: a model that completes commands like those it saw fails on others.
 
-Three pairs (gpt_jax/data/pairs/composition.py): SCAN's length split, its add-primitive split with "jump", and sums of
-more digits than were trained on. Every model is trained with the language-model objective on the training part as text,
-over whole lines, commands and answers alike, and completes each prompt of the test parts greedily. The score is exact
-match, in %.
+There are three pairs (gpt_jax/data/pairs/composition.py): SCAN's length split, SCAN's add-primitive split with "jump",
+and sums of more digits than were trained on. Every model is trained with the language-model objective on the training
+part as text, over whole lines, commands and answers alike. The model then completes each prompt of the test parts
+greedily. The score is exact match, in %.
 
-Lake & Baroni (2018): sequence-to-sequence networks reach 99.8 % on SCAN's random split; on the length split 13.8 %, and
-on "jump" about 1 %. GPT-3 (175B, few-shot): sums of 2, 3, 4 and 5 digits 100, 80.4, 25.5 and 9.3 %.
+Lake & Baroni (2018): sequence-to-sequence networks reach 99.8 % on SCAN's random split, 13.8 % on the length split, and
+about 1 % on "jump". GPT-3 (175B, few-shot) gets 100, 80.4, 25.5 and 9.3 % of sums of 2, 3, 4 and 5 digits.
 
-Stated before any run: every arm loses at least 50 points, and at least half of its IID score, out of distribution. The
-large decoder's OOD score is within 10 points of the LSTM's on SCAN, where the literature has both near the floor, and
+Stated before any run: every arm loses at least 50 points, and at least half of its IID score, out of distribution. On
+SCAN, where the literature has both near the floor, the large decoder's OOD score is within 10 points of the LSTM's, and
 within 10 points of the small decoder's. Whether the decoder's gap is smaller than the LSTM's is not stated. All arms
-are from scratch: the founding note's claim, that pre-trained Transformers lose less, is tested by `ood`, not here.
+start from scratch. The founding note's claim, that pre-trained Transformers lose less, is tested by `ood`.
 
-Measured: the IID test part, and the OOD one (of sums, the mean over 4, 5 and 6 digits); 1,000 items of each part, the
-same for every run. The gap is IID less OOD, in points (`gap/ood`) and as a part of IID (`relative_gap/ood`), with
-intervals over seeds in the report and over items in a run's result (`gap/ood_low`, `gap/ood_high`, ...). A model that
-is wrong on IID has no gap to lose: an arm below 50 % there is no evidence. The margins are far below the literature's
-losses, 86 points and more. That two OOD scores near 0 are equal shows nothing by itself, and no known difference in
-OOD score is stated: these comparisons are shown, and end in "no evidence" or a difference.
+Measured: the IID test part and the OOD part (of sums, the mean over 4, 5 and 6 digits), with the same 1,000 items of
+each part for every run. The gap is IID less OOD, in points (`gap/ood`) and as a part of IID (`relative_gap/ood`). The
+report has intervals over seeds, and a run's result has intervals over items (`gap/ood_low`, `gap/ood_high`, ...). A
+model that is wrong on IID has no gap to lose: an arm below 50 % IID is no evidence. The margins are far below the
+literature's losses of 86 points and more. That two OOD scores near 0 are equal shows nothing by itself, and no known
+difference in OOD score is stated. These comparisons are therefore shown, and end in "no evidence" or a difference.
 
-Pilots of one seed saw what a budget gives. After 2.0 M tokens `length` with 3 layers of 64 had 72 % of 256 IID items
-and 0 % OOD; after 3.1 M `length-lstm` had 75.5 and 3.8 %. Sums and differences that are written from the first digit
-had 4 % IID after 2.0 M tokens, from the last one 8 % after 3.1 M (`large`); sums alone had 100 % after 3.1 M (0 %
-OOD), with the loss near its floor from 1.2 M on: so these are what is trained on. `training.train_tokens=` gives
-more.
+Pilots of one seed saw what a budget gives. After 2.0 M tokens, `length` with 3 layers of 64 had 72 % of 256 IID items
+and 0 % OOD. After 3.1 M, `length-lstm` had 75.5 and 3.8 %. Sums and differences that are written from the first digit
+had 4 % IID after 2.0 M tokens; written from the last digit, they had 8 % after 3.1 M (`large`). Sums alone had 100 %
+after 3.1 M (0 % OOD), with the loss near its floor from 1.2 M on. Sums alone are therefore what is trained on.
+`training.train_tokens=` gives more.
 
 --data-dir is any folder above SCAN's files. The arms of sums (`--only sums-large --only sums-lstm`) need none.
 """

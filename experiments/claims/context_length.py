@@ -1,16 +1,19 @@
 """A context of 1,024 tokens predicts better than one of 512: a little, and late in the window.
 
-GPT-2 doubled GPT-1's context and reports no ablation of it; the expectation here comes from what it can do: only
-tokens with more than 512 tokens of history can gain. Stated before any run: on the same evaluation tokens the 1,024
-model has the lower loss overall (by at least 0.005 nats/token) and in the second half of a window (by at least 0.01),
-and equals the 512 model within 0.02 in the first half, where both have the same history. Only half of the tokens can
-gain, so the margin over all is half of the second half's; 0.02 is what other claims here call no difference.
+GPT-2 doubled GPT-1's context and reports no ablation. The expectation here follows from what a longer context can do:
+only tokens with more than 512 tokens of history can gain.
 
-Measured: both models are scored on the same windows of 1,024 held-out tokens; the 512 model reads each as two
-chunks and starts the second without history, as it must. Scoring each model on windows of its own length would
-mix this up with how many tokens have a short history. Both take the same tokens per step (twice the sequences at
-512) and the same tokens in all, from the same corpus; windows are shuffled whole, so that the order of the text
-differs between the arms until an epoch is complete. `1024-again` is `1024` at other seeds: the noise floor.
+Stated before any run, on the same evaluation tokens: the 1,024 model has the lower loss overall, by at least 0.005
+nats/token. In the second half of a window its loss is lower by at least 0.01. In the first half, where both models have
+the same history, the losses are equal within 0.02. Only half of the tokens can gain, so the margin over all tokens is
+half of the second half's. Other claims here call 0.02 no difference, too.
+
+Measured: both models are scored on the same windows of 1,024 held-out tokens. The 512 model reads a window as two
+chunks and has no history at the start of the second, as it must. If each model were scored on windows of its own
+length, the comparison would also measure how many tokens have a short history. Both models take the same tokens per
+step (twice as many sequences at 512) and the same tokens in all, from the same corpus. Windows are shuffled whole, so
+the order of the text differs between the arms until an epoch is complete. `1024-again` is `1024` at other seeds: the
+noise floor.
 """
 
 from experiments.bases import OTHER_SEEDS, on_plays

@@ -1,24 +1,27 @@
 """Pre-LN trains at learning rates, and without warm-up, where post-LN fails.
 
-GPT-2 moved the layer norm to the input of each sub-block (pre-LN); GPT-1 has it behind the residual sum (post-LN).
-Xiong et al. show why: at initialisation the gradient of the last layer's feed-forward matrix falls with depth L as
-1/sqrt(L) in pre-LN and does not fall in post-LN, which therefore needs a warm-up; with a good one, both end alike.
+GPT-2 moved the layer norm to the input of each sub-block (pre-LN). In GPT-1 the layer norm follows the residual sum
+(post-LN). Xiong et al. explain the difference: at initialisation, the gradient of the last layer's feed-forward matrix
+falls with the depth L as 1/sqrt(L) in pre-LN, and does not fall in post-LN. Post-LN therefore needs a warm-up. With a
+good warm-up, both end alike.
 
-Stated before any run, pre-LN less post-LN: (1) a lower failure rate over the whole grid of learning rates and
-warm-ups, by at least 0.1; (2) without warm-up, each at its best learning rate, a lower loss, by at least 0.02
-nats/token; (3) each at its best learning rate and warm-up, an equal loss, within 0.05; (4) a gradient at
-initialisation that falls faster with depth: the slope of log norm over log L is lower, by at least 0.25.
+Stated before any run, for pre-LN less post-LN:
+(1) The failure rate over the whole grid of learning rates and warm-ups is lower, by at least 0.1.
+(2) Without warm-up, each at its best learning rate, the loss is lower, by at least 0.02 nats/token.
+(3) Each at its best learning rate and warm-up, the losses are equal within 0.05.
+(4) The gradient at initialisation falls faster with depth: the slope of log norm over log L is lower, by at least 0.25.
 
-Measured: validation loss after the same tokens in the same order, at learning rates x warm-up {0, 5 %, 20 %} of
-training; a cell is compared with the same cell, and the best of one sweep with the best of the other. A run fails if
-its loss stops being finite or if it ends within 0.02 nats of the unigram entropy of the validation text, where post-LN
-parks at high rates without ever diverging. Both arms are initialised after Glorot, as in Xiong et al.: at small widths
-GPT's N(0, 0.02) is far below it and hides the effect. (4) needs no training, and compares the scaling with L, not the
-level, which depends on the initialisation. `again` is one pre-LN cell at other seeds: the noise floor.
+Measured: the validation loss after the same tokens in the same order, at three learning rates and with a warm-up of
+0, 5 and 20 % of the training. A cell of the grid is compared with the same cell, and the best of one sweep with the
+best of the other. A run fails if its loss stops being finite. A run also fails if its loss ends within 0.02 nats of
+the unigram entropy of the validation text, where post-LN stays at high rates without ever diverging. Both arms are
+initialised after Glorot, as in Xiong et al.: at small widths, GPT's N(0, 0.02) is far smaller and hides the effect.
+(4) needs no training. It compares how the norm scales with L, since the norm's level depends on the initialisation.
+`again` is one pre-LN cell at other seeds: the noise floor.
 
-The rates were chosen, before the runs that count, by a pilot of one seed, so that both arms train in a part of the
-grid. Pre-LN was ahead by about half a nat where the pilot looked, which speaks against (3) at this scale; (3) was
-left as the paper has it.
+A pilot of one seed chose the rates before the runs that count, so that both arms train in a part of the grid. In the
+cells of the pilot, pre-LN was ahead by about half a nat, which speaks against (3) at this scale. (3) was left as the
+paper has it.
 """
 
 from experiments.bases import OTHER_SEEDS, on_plays

@@ -1,17 +1,20 @@
 """GPT-1, GPT-2 and GPT-3 as one decoder with three settings: same size, same text, same budget.
 
 The arms differ in what the papers changed in the architecture, and in nothing else. GPT-1 is post-LN with 512 tokens of
-context and its own initialisation; GPT-2 is pre-LN with a final norm, 1,024 tokens and residual projections scaled by
-depth; GPT-3 is GPT-2 with attention that alternates between dense and banded layers (the band's width is unpublished:
-256). GPT-2 and GPT-3 do not ablate these changes; the papers' models also grew, which is held fixed here.
+context and an initialisation of its own. GPT-2 is pre-LN with a final norm, 1,024 tokens, and residual projections that
+are scaled by depth. GPT-3 is GPT-2 with attention that alternates between dense and banded layers (256 wide here: the
+band's width is unpublished). GPT-2 and GPT-3 do not ablate these changes. The papers' models also grew; here the size is
+held fixed.
 
-Stated before any run: GPT-2's architecture has the lower loss (by at least 0.01 bits/byte), and GPT-3's sparse layers
-cost nothing (within 0.02 bits/byte, twice what the Sparse Transformer's fixed pattern differs by from dense on
-enwik8). Measured in bits per byte of the same held-out text, in windows of each model's own context as it would be
-used; and on the same windows of 1,024 tokens, by position. The tokenizer, the packing (documents, also for GPT-1,
-which packed contiguously), the optimizer, the tokens per step and the tokens in all are the same. `gpt2-again` is
-`gpt2` at other seeds: the noise floor. `gpt2-half` takes half the tokens: a known difference, without which "costs
-nothing" would show no more than that nothing is told apart.
+Stated before any run: GPT-2's architecture has the lower loss, by at least 0.01 bits/byte. GPT-3's sparse layers cost
+nothing: the losses are equal within 0.02 bits/byte, twice the distance between the Sparse Transformer's fixed pattern
+and dense attention on enwik8.
+
+Measured: bits per byte of the same held-out text, in windows of each model's own context, as the model would be used;
+and the loss by position on the same windows of 1,024 tokens. The tokenizer, the packing, the optimizer, the tokens per
+step and the tokens in all are the same. The packing is by documents for every arm, though GPT-1 packed contiguously.
+`gpt2-again` is `gpt2` at other seeds: the noise floor. `gpt2-half` takes half the tokens, which is a known difference:
+if that difference cannot be seen, "costs nothing" shows only that nothing is told apart.
 """
 
 from experiments.bases import OTHER_SEEDS, on_plays

@@ -1,19 +1,19 @@
 """Sparse attention: what it saves, and what it costs in quality on text.
 
 The founding note (docs/NOTE.md) describes GPT-3's attention as "locally dense, remotely sparse": distances up to k,
-and k, 2k, 3k, ... That is the Sparse Transformer's strided pattern; GPT-3 itself alternates dense and locally banded
-layers. The note gives two benefits, less computation and memory per layer, and quotes O(n log n), which no stride can
-reach: at best the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say that strides
-suit images and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
+and k, 2k, 3k, ... That is the Sparse Transformer's strided pattern. GPT-3 itself alternates dense and locally banded
+layers. The note names two benefits, less computation and less memory per layer, and quotes O(n log n). No stride can
+reach O(n log n): at best the pairs grow like n^1.5 (docs/SPARSE_ATTENTION.md). The Sparse Transformer's authors say
+that strides suit images and fail on text (enwik8: dense 1.00 bits/byte, fixed 0.99, strided 1.13).
 
-Stated before any run: strided attention in every layer has a higher loss than dense (by at least 0.005 bits/byte);
-alternating dense and banded (GPT-3), alternating dense and strided, and fixed attention do not (within 0.02, twice
-what fixed differs by from dense on enwik8). For log-sparse attention the papers give no number on text: it is shown,
-and carries no claim.
+Stated before any run: strided attention in every layer has a higher loss than dense attention, by at least 0.005
+bits/byte. Alternating dense and banded layers (GPT-3), alternating dense and strided layers, and fixed attention equal
+dense attention within 0.02. That is twice the distance between fixed and dense on enwik8. The papers give no number on
+text for log-sparse attention: its result is shown, and carries no claim.
 
-Measured: bits per byte of held-out text at equal tokens, one seed beside another; and for a layer of each arm's
-attention (4 heads of 64, forward and backward) the time, the compiled program's memory and the pairs at 512 to 32,768
-tokens, with the exponents fitted to them; strides and blocks grow like the square root of the length.
+Measured: bits per byte of held-out text after equal tokens, with paired seeds. One layer of each arm's attention (4
+heads of 64, forward and backward) is measured at 512 to 32,768 tokens: its time, the memory of its compiled program
+and its pairs, with the exponents fitted to them. Strides and blocks grow like the square root of the length.
 `dense-again` is `dense` at other seeds: the noise floor.
 """
 
