@@ -3,8 +3,8 @@
 The arms differ in what the papers changed in the architecture, and in nothing else. GPT-1 is post-LN with 512 tokens of
 context and an initialisation of its own. GPT-2 is pre-LN with a final norm, 1,024 tokens, and residual projections that
 are scaled by depth. GPT-3 is GPT-2 with attention that alternates between dense and banded layers (256 wide here: the
-band's width is unpublished). GPT-2 and GPT-3 do not ablate these changes. The papers' models also grew; here the size is
-held fixed.
+band's width is unpublished). GPT-2 and GPT-3 do not ablate these changes. The papers' models also grew; here the size
+is held fixed.
 
 Stated before any run: GPT-2's architecture has the lower loss, by at least 0.01 bits/byte. GPT-3's sparse layers cost
 nothing: the losses are equal within 0.02 bits/byte, twice the distance between the Sparse Transformer's fixed pattern

@@ -1,9 +1,9 @@
 """GPT-3's arithmetic (section 3.9.1): the released files, and items made by the same rule.
 
 The released contexts begin with the blank line that separates them, so nothing is added between examples. Operands are
-uniform below 10^D, shorter ones included. For three operations on single digits the paper puts the parentheses around
-the last two numbers, and allows 0; the released file puts them around the first two, with digits 1 to 9: ours follow
-the file. The files of six digits and of digit sums are released but are not among the paper's ten tasks.
+uniform below 10^D, shorter ones included. For three operations on single digits, the paper puts the parentheses around
+the last two numbers and allows 0. The released file puts them around the first two, with digits 1 to 9, and our items
+follow the file. The files of six digits and of digit sums are released. They are not among the paper's ten tasks.
 """
 
 from __future__ import annotations

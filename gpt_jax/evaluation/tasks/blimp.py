@@ -1,7 +1,7 @@
 """BLiMP (Warstadt et al. 2020): which of two sentences is likelier, in 67 sets of 1,000 minimal pairs.
 
-The log-probability of a whole sentence after end of text; the sentence stands after a space, as it would in running
-text. `blimp` is all pairs (the sets are equally large); `blimp_SET` is one.
+Each sentence is scored by its log-probability after end of text. The sentence stands after a space, as it would in
+running text. `blimp` has all pairs (the sets are equally large), and `blimp_SET` has one set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILES = ("BLiMP.zip", "blimp.zip", "BLiMP/data", "blimp/data", "blimp")
 
 
 def items(files: Files, only: str | None = None) -> list[Item]:
-    """The archive or folder of .jsonl files as distributed; without a folder, TFDS's."""
+    """Reads the .jsonl files as distributed, from their archive or folder. Without a folder, reads TFDS's."""
     if files.root is None:
         rows = [row for name in ([only] if only else SETS) for row in tfds_rows(f"blimp/{name}", "train")]
     else:

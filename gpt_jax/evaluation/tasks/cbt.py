@@ -1,7 +1,7 @@
 """The Children's Book Test (Hill et al. 2015): which of 10 words belongs in a sentence after 20 others.
 
-GPT-2, section 3.2: the probability of each choice and of the rest of the sentence after it, given what comes before;
-on the validation set, de-tokenised. `cbt_cn` asks for common nouns, `cbt_ne` for named entities.
+GPT-2, section 3.2, compares the probabilities of each choice with the rest of the sentence after it, given what comes
+before. The text is the validation set, de-tokenised. `cbt_cn` asks for common nouns, `cbt_ne` for named entities.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLANK = "XXXXX"
 
 
 def items(files: Files, kind: str) -> list[Item]:
-    """Blocks of 21 numbered lines; the last is query, answer, nothing, candidates, between tabs."""
+    """Reads blocks of 21 numbered lines. The last line has query, answer, nothing and candidates, between tabs."""
     name = f"cbtest_{kind}_valid_2000ex.txt"
     found = []
     for block in files.text(name).strip().split("\n\n"):

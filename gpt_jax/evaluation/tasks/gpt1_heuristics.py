@@ -1,8 +1,8 @@
 """GPT-1's zero-shot heuristics, which grow with pre-training (section 5, figure 2-right).
 
-`python -m experiments evaluate RUN --tasks gpt1_heuristics --checkpoints` follows them through a run. The figure's
-scale puts chance at 0 and the state of the art at 1; ours puts a perfect score at 1, since their raw figures are
-unpublished.
+`python -m experiments evaluate RUN --tasks gpt1_heuristics --checkpoints` follows them through a run. The paper's figure
+puts chance at 0 and the state of the art at 1. The paper's raw figures are unpublished, so ours puts a perfect score
+at 1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def per_token(item: Item, answers: list[Answer]) -> Row:
 
 
 def thresholded(columns: Columns) -> float:
-    """Matthews correlation x 100, acceptable being above a threshold: the one that is best on the training part."""
+    """Matthews correlation x 100. A sentence is acceptable above the threshold that is best on the training part."""
     scores, labels, train = columns["score"], columns["label"], columns["train"]
     cuts = np.unique(np.quantile(scores[train], np.linspace(0, 1, 51))) if train.any() else scores[:1]
     best = max(cuts, key=lambda cut: _matthews(scores[train] > cut, labels[train] > 0))
@@ -45,7 +45,7 @@ def thresholded(columns: Columns) -> float:
 
 
 def _matthews(said: np.ndarray, true: np.ndarray) -> float:
-    """The correlation of two sets of booleans; 0 of a constant."""
+    """The correlation of two sets of booleans. The correlation with a constant is 0."""
     if said.size == 0 or said.all() or not said.any() or true.all() or not true.any():
         return 0.0
     return float(np.corrcoef(said, true)[0, 1])

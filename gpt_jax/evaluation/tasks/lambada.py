@@ -1,9 +1,9 @@
 """LAMBADA: the last word of a passage (Paperno et al. 2016), on OpenAI's text of it.
 
-GPT-2, section 3.3, table 3: zero-shot, without preprocessing, with and without a stop-word filter; the perplexity is
-per last word. A word is right when each of its tokens is the likeliest. GPT-3, section 3.1.2: with examples, the
-passage becomes a blank to fill in. The filter's word list is unpublished: here, English function words by class; a
-word of several tokens is not filtered.
+GPT-2 (section 3.3, table 3) is scored zero-shot, without preprocessing, with and without a stop-word filter. The
+perplexity is per last word. A word is right when each of its tokens is the likeliest. GPT-3 (section 3.1.2) is given
+examples, and the passage becomes a blank to fill in. The filter's word list is unpublished: ours holds English function
+words by class. A word of several tokens is not filtered.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def as_item(passage: str) -> Item:
 
 
 def items(files: Files) -> list[Item]:
-    """OpenAI's text. Without a folder, TFDS's original text: lower case, with spaces around punctuation."""
+    """Reads OpenAI's text. Without a folder, reads TFDS's original text: lower case, with spaces around punctuation."""
     if files.root is None:
         return [as_item(row["passage"]) for row in tfds_rows("lambada", "test")]
     return [as_item(row["text"]) for row in files.jsonl(*TEST, fields={"text": str})]
 
 
 def pool(files: Files) -> list[Item]:
-    """The development set, as GPT-3 draws its examples; the test set's other items where that is not there."""
+    """The development set, from which GPT-3 draws its examples. Where that is missing, the test set's other items."""
     names = ("lambada_development.jsonl", "lambada_validation.jsonl")
     if not files.has(*names):
         return items(files)

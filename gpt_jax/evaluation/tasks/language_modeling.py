@@ -1,8 +1,9 @@
 """Perplexity on language-modelling corpora, per canonical unit: GPT-2, section 3.1 and table 3.
 
-The log-probability of running text (invertible de-tokenisers: detokenize.py) over the number of units of the corpus as
-distributed: words with the end of each line counted as one, characters, or bytes. GPT-2 does not say how it cut long
-texts into windows: `--stride` does here, and the whole context is the default. N counts windows.
+The log-probability of running text is divided by the number of units of the corpus as distributed. A unit is a word
+(the end of a line counts as one), a character, or a byte. Running text comes from invertible de-tokenisers
+(detokenize.py). GPT-2 does not say how it cut long texts into windows. Here `--stride` says it, and the whole context
+is the default. N counts windows.
 """
 
 from __future__ import annotations

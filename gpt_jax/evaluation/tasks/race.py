@@ -1,4 +1,4 @@
-"""RACE (Lai et al. 2017): questions about an exam's text, four answers each; middle and high school together.
+"""RACE (Lai et al. 2017): questions about an exam's text, with four answers each, of middle and high school together.
 
 GPT-3, table 2.1 and section 2.4: a choice is judged by P(answer | question) / P(answer | "A:"). GPT-1's heuristic, the
 best mean token log-probability, is in gpt1_heuristics.py.

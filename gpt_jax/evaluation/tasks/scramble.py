@@ -1,7 +1,8 @@
 """GPT-3's word scrambling and manipulation (section 3.9.2): the released files, and items made by the same rules.
 
-Words have 6 to 15 letters, 5 to 15 for anagrams of all but the first and last letter: so the files, while the paper
-says more than 4 and fewer than 15. 193 of the released items of `mid_word_2_anagrams` are their own answer.
+Words have 6 to 15 letters, or 5 to 15 for anagrams of all letters except the first and the last. These are the lengths
+in the files. The paper says more than 4 and fewer than 15. 193 of the released items of `mid_word_2_anagrams` are their
+own answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The Winograd schema challenge: which of two names a pronoun stands for, 273 sentences (Levesque et al. 2012).
 
-GPT-2, section 3.4, after Trinh & Le (2018): each candidate replaces the pronoun. Full scoring compares the whole
-sentences; partial scoring, what follows the candidate given what comes before it and the candidate.
+As in GPT-2 (section 3.4) and Trinh & Le (2018), each candidate replaces the pronoun. Full scoring compares the
+probabilities of the whole sentences. Partial scoring compares the probabilities of what follows the candidate, given
+what comes before it and the candidate.
 """
 
 from __future__ import annotations
