@@ -1,7 +1,8 @@
 """GPT-1's zero-shot heuristics, which grow with pre-training (section 5, figure 2-right).
 
 `python -m experiments evaluate RUN --tasks gpt1_heuristics --checkpoints` follows them through a run. The figure of the
-paper puts chance at 0 and the state of the art at 1. Its raw figures are unpublished, so ours puts a perfect score at 1.
+paper puts chance at 0 and the state of the art at 1. Its raw figures are unpublished: our scale puts
+a perfect score at 1.
 """
 
 from __future__ import annotations
