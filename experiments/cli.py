@@ -39,4 +39,7 @@ def _dispatch(name: str, *words: str) -> int:
     if name in ("-h", "--help"):
         print(overview())
         return 0
-    return carry_out(load(name), words, f"{START} {name}")
+    status = carry_out(load(name), words, f"{START} {name}")
+    if sys.stdout is not None:  # None: the caller closed it
+        sys.stdout.flush()  # here, where what goes wrong is one line
+    return status

@@ -6,10 +6,11 @@ Rich is imported where a console is made, so that `list` and `--help` stay quick
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,19 +21,47 @@ PIPE_WIDTH = 140  # columns, where nobody says how many there are
 WIDEST = 10_000
 
 
-class _Unheard(io.FileIO):
-    """A stream whose reader may go away: from then on, what is written is dropped."""
+class Outlasting:
+    """A text stream that goes on when its reader goes away, and replaces characters that its encoding lacks.
 
-    def write(self, data) -> int:
+    What is written from then on is dropped, also what others write to the same descriptor. With `always`, this holds
+    for whatever else the stream fails with, as a full disk.
+    """
+
+    def __init__(self, stream: Any, always: bool = False):
+        self._stream, self.always = stream, always
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
         try:
-            return super().write(data) or 0
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.fileno())
-            os.close(null)
-            return memoryview(data).nbytes
+            return self._stream.write(text)
+        except UnicodeEncodeError:  # a terminal that is not UTF-8
+            return self._stream.write(text.encode(self._stream.encoding, "replace").decode(self._stream.encoding))
+        except (OSError, ValueError) as error:
+            self._drop(error)
+            return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._drop(error)
+
+    def _drop(self, error: OSError | ValueError) -> None:
+        """Drops what is written from now on. Raises `OSError` where the reader has not gone, and it is not `always`."""
+        name = getattr(self._stream, "name", "output")
+        with suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+        if not self.always and isinstance(error, OSError) and error.errno not in GONE:
+            raise OSError(error.errno, error.strerror, name)
 
 
 def forgive_streams() -> None:
@@ -40,12 +69,10 @@ def forgive_streams() -> None:
 
     A command whose reader went away (`list | head -1`) goes on to its end, with the status that it would have had.
     """
-    for name, errors in (("stdout", "replace"), ("stderr", "backslashreplace")):
-        stream: TextIO | None = getattr(sys, name)  # None: the caller closed it
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)  # None: the caller closed it
         if stream is not None:
-            raw = io.BufferedWriter(_Unheard(stream.fileno(), "wb", closefd=False))
-            by_line = name == "stderr" or stream.isatty()
-            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, errors, line_buffering=by_line))
+            setattr(sys, name, Outlasting(stream))
 
 
 def make_console(stderr: bool = False, quiet: bool = False) -> Console:

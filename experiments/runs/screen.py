@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.runs.full_disk import hush_writers
-from experiments.runs.signals import Outlasting, leave
-from experiments.terminal import make_console
+from experiments.runs.signals import leave
+from experiments.terminal import Outlasting, make_console
 from gpt_jax.parallel.hosts import initialize, is_writer
 
 
@@ -34,9 +34,9 @@ def joined_console(hosts: str | None) -> Console:
 
 
 def outlasting(console: Console) -> Console:
-    """`console`, which goes on in silence when its reader goes away; rich would end the process."""
-    if not isinstance(console.file, Outlasting):
-        console.file = Outlasting(console.file)  # type: ignore[assignment]
+    """`console`, which goes on in silence where its stream fails: a run does not end for its screen, as with rich."""
+    if not (isinstance(console.file, Outlasting) and console.file.always):
+        console.file = Outlasting(console.file, always=True)  # type: ignore[assignment]
     return console
 
 

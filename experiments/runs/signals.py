@@ -1,4 +1,4 @@
-"""What the outside does to a run: signals that ask it to stop, and a terminal or a pipe that goes away.
+"""What the outside does to a run: signals that ask it to stop.
 
 Ctrl-C and SIGTERM ask; so do SIGHUP (a closed terminal) and SIGUSR1 (SLURM's usual warning, `--signal=USR1@300`). A
 signal that was ignored when the process began, as `nohup` and a shell's `&` have it, stays ignored.
@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+
+from experiments.terminal import Outlasting
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 URGENT = (signal.SIGINT, signal.SIGTERM)  # a second one of these stops at once
@@ -74,43 +75,9 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         os.close(reader)
 
 
-class Outlasting:
-    """A text stream that goes on when its reader goes away: a pipe that was closed, a terminal that is gone.
-
-    What is written from then on is dropped, also what others write to the same descriptor.
-    """
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except UnicodeEncodeError:  # a terminal that is not UTF-8
-            return self._stream.write(text.encode(self._stream.encoding, "replace").decode(self._stream.encoding))
-        except (OSError, ValueError):
-            self._drop()
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._drop()
-
-    def _drop(self) -> None:
-        with suppress(OSError, ValueError, AttributeError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-
-
 def say(line: str) -> None:
     """A line on stderr, if anybody reads it."""
-    stream = Outlasting(sys.stderr)
+    stream = Outlasting(sys.stderr, always=True)
     stream.write(line + "\n")
     stream.flush()
 
