@@ -16,6 +16,7 @@ from gpt_jax.errors import InputError
 MAX_SEED = 2**32 - 1
 MOST_SEEDS = 10_000  # of one sweep
 MOST = 10**9  # of anything that is counted
+OVERRIDES = "overrides"  # the settings among the parsed arguments
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def add_model_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str, metavar: str = "KEY=VALUE") -> None:
-    parser.add_argument("overrides", nargs="*", metavar=metavar, help=f"change a setting: {example}")
+    parser.add_argument(OVERRIDES, nargs="*", metavar=metavar, help=f"change a setting: {example}")
 
 
 def add_seeds(parser: argparse.ArgumentParser, default: str) -> None:
@@ -121,10 +122,11 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
     """["model.n_layer=2"] -> {"model.n_layer": "2"}. Raises `InputError`."""
     changes = {}
     for word in texts:
+        key, equals, value = word.partition("=")
         try:
-            key, equals, value = text(word).partition("=")
+            key, value = text(key), text(value)
         except argparse.ArgumentTypeError as error:
-            raise InputError(str(error)) from None
+            raise InputError(f"{key}: {error}") from None
         if not equals or not key:
             raise InputError(f"{word!r} is not allowed: a setting is KEY=VALUE, for example model.n_layer=2")
         if key in changes:

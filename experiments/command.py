@@ -14,9 +14,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn, get_args
 
+from experiments.arguments import OVERRIDES, text
 from gpt_jax.errors import InputError, unknown
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -104,6 +106,8 @@ def resume_command(folder: Path, data_dir: Path | None) -> str:
 
 def _parse_and_act(command: Command, words: list[str], program: str) -> int:
     if command.arguments is None and not {"-h", "--help"} & set(words):
+        for before, word in pairwise(["", *words]):
+            _require_text([word], before if before.startswith("--") else "argument")
         return command.act(argparse.Namespace(words=words))
     parser = _Parser(
         prog=program,
@@ -122,4 +126,19 @@ def _parse_and_act(command: Command, words: list[str], program: str) -> int:
         if extra[0].startswith("-"):
             raise unknown("option", extra[0].partition("=")[0], re.findall(r"--[\w-]+", parser.format_usage()))
         parser.error(f"unexpected argument {extra[0]!r}")
+    for action in parser._actions:  # they have no public name
+        given = getattr(arguments, action.dest, None)
+        if action.dest != OVERRIDES:  # parse_overrides names their keys
+            name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+            _require_text(given if isinstance(given, list) else [given], name)
     return command.act(arguments)
+
+
+def _require_text(values: Sequence[Any], name: str) -> None:
+    """Raises `InputError`, which begins with `name`, where a text or a path of `values` is not valid UTF-8."""
+    for value in values:
+        if isinstance(value, str | Path):
+            try:
+                text(str(value))
+            except argparse.ArgumentTypeError as error:
+                raise InputError(f"{name}: {error}") from None

@@ -31,3 +31,20 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> InputError:
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     shown = allowed if len(allowed) <= MOST_NAMES else [*allowed[:MOST_NAMES], f"... ({len(allowed)} in all)"]
     return InputError(f"unknown {what} {given!r}: {hint}allowed: {', '.join(shown)}")
+
+
+def require_unicode(text: str, where: str) -> str:
+    """`text`, if it is valid Unicode: arguments, JSON and file names can hold half of a surrogate pair, which is not.
+
+    Raises:
+      InputError: it begins with `where`, and gives the first such character's place.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        shown = text[max(error.start - 20, 0) : error.start + 20]
+        raise InputError(
+            f"{where}: {shown!r} is not allowed: valid Unicode text, and character {error.start + 1} is half of a "
+            "surrogate pair"
+        ) from None
+    return text

@@ -13,8 +13,6 @@ def harness(arguments: argparse.Namespace) -> int:
     """Hands all words to the harness; `--model gpt_jax` is added where no model is named."""
     words = list(arguments.words)
     subcommand = [words.pop(0)] if words and not words[0].startswith("-") else ["run"]
-    if any("\ud800" <= character <= "\udfff" for word in words for character in word):
-        raise InputError(f"{words!a}: is not allowed: valid Unicode text")
     try:
         from lm_eval.__main__ import cli_evaluate
 

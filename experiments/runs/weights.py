@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gpt_jax.data.text import require_unicode
 from gpt_jax.data.tokenizers import continued
-from gpt_jax.errors import InputError
+from gpt_jax.errors import InputError, require_unicode
 from gpt_jax.loading import LoadedModel, checkpoint_steps, is_run_folder, load_model, restore
 
 __all__ = ["LoadedModel", "checkpoint_steps", "is_run_folder", "load_model", "restore", "write_text"]

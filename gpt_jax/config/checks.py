@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
-from gpt_jax.errors import InputError, unknown
+from gpt_jax.errors import InputError, require_unicode, unknown
 
 MOST = 10**14  # of any whole number: three hundred times the tokens of GPT-3's training
 
@@ -23,8 +23,8 @@ class Checks:
     """Checks of one section's fields, by name: `Checks(config, "model").at_least(1, "n_layer", "n_head")`.
 
     A field whose type allows None may be None. Made first, it sees to it that every field annotated with a Literal
-    holds one of its values, that every number is finite, and that no whole number is more than `MOST`. Every check
-    raises `InputError`.
+    holds one of its values, that every text is valid Unicode and every number finite, and that no whole number is more
+    than `MOST`. Every check raises `InputError`.
     """
 
     def __init__(self, config: Any, section: str):
@@ -34,6 +34,8 @@ class Checks:
             value = getattr(config, name)
             if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
                 raise unknown(f"{section}.{name}", str(value), [str(allowed) for allowed in typing.get_args(kind)])
+            if isinstance(value, str):
+                require_unicode(value, f"{section}.{name}")
             self.that(name, not isinstance(value, float) or math.isfinite(value), "a finite number")
             if isinstance(value, int):
                 self.at_most(MOST, name)

@@ -13,27 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gpt_jax.errors import InputError
+from gpt_jax.errors import require_unicode
 
 WHOLE_DOCUMENTS = 20  # from this many documents on, whole ones are held out
 _WORD_BREAK = re.compile(r"(?<=\S) ")
-
-
-def require_unicode(text: str, where: str) -> str:
-    """`text`, if it is valid Unicode: arguments, JSON and file names can hold half of a surrogate pair, which is not.
-
-    Raises:
-      InputError: it begins with `where`, and gives the first such character's place.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        shown = text[max(error.start - 20, 0) : error.start + 20]
-        raise InputError(
-            f"{where}: {shown!r} is not allowed: valid Unicode text, and character {error.start + 1} is half of a "
-            "surrogate pair"
-        ) from None
-    return text
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep_last: int = 2, keep_best: int = 1):
+        require_readable_name(folder)
         self._best = _Best(folder, keep_best)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep_last), self._best]),
@@ -164,6 +165,16 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def require_readable_name(folder: Path) -> None:
+    """Raises `InputError` where a path is not UTF-8, as TensorStore asks. The locale C has Python read UTF-8 as that."""
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{str(folder)!a} is not allowed: a path in UTF-8 (PYTHONUTF8=1 has Python read paths so under any locale)"
+        ) from None
 
 
 def digests(folder: Path) -> dict[str, tuple[int, str]]:

@@ -52,12 +52,20 @@ def test_a_reading_command_into_a_closed_pipe_ends_well():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
-def test_only_a_missing_reader_is_forgiven(tmp_path):
+def test_only_a_missing_reader_is_forgiven():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "experiments", "list"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE
         )
     assert (done.returncode, done.stderr) == (2, b"error: <stdout>: No space left on device\n")
+
+
+def test_a_terminal_that_is_not_utf8_gets_a_question_mark():
+    raw = io.BytesIO()
+    stream = Outlasting(io.TextIOWrapper(raw, encoding="ascii"))
+    stream.write("é ok")
+    stream.flush()
+    assert raw.getvalue() == b"? ok"
 
 
 @pytest.mark.parametrize(
@@ -114,11 +122,33 @@ def test_texts_are_the_bytes_that_were_typed(capsys):
 
     assert text("a \u00e9") == "a \u00e9"
     assert text("\u00e9".encode().decode("ascii", "surrogateescape")) == "\u00e9"  # as a C locale reads it
-    for argv in (
-        ["sample", ".", "--prompt", "\udcff"],
-        ["classify", ".", "--text", "\udcff"],
-        ["classify", ".", "--text", "a", "--text-b", "\ud800"],
-        ["classify", ".", "--text", "a", "--answer", "\udcff"],
-    ):
-        assert main(argv) == 2
-        assert "valid Unicode text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["run", "quickstart", "training.sample_prompt=\udcff"], "training.sample_prompt"),
+        (["train", "quickstart", "data.source=\udcff"], "data.source"),
+        (["finetune", ".", "--task", "grammar", "data.text_key=\udcff"], "data.text_key"),
+        (["finetune", ".", "--task", "\udcff"], "--task"),
+        (["run", "quickstart", "--only", "\udcff"], "--only"),
+        (["run", "quickstart", "--data-dir", "\udcff"], "--data-dir"),
+        (["train", "quickstart", "--out=a\udcff"], "--out"),
+        (["resume", "\udcff"], "DIR"),
+        (["sample", ".", "--prompt", "\udcff"], "--prompt"),
+        (["classify", ".", "--text", "\udcff"], "--text"),
+        (["classify", ".", "--text", "a", "--text-b", "\ud800"], "--text-b"),
+        (["classify", ".", "--text", "a", "--answer", "\udcff"], "--answer"),
+        (["evaluate", ".", "--tasks", "\udcff"], "--tasks"),
+        (["export", ".", "\udcff"], "FOLDER"),
+        (["harness", "--tasks", "\udcff"], "--tasks"),
+        (["\udcff"], "command"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_text_that_is_no_text_is_named_before_a_folder_is_made(argv, name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and name in said.partition("allowed")[0] and "Traceback" not in said
+    assert not list(tmp_path.iterdir())

@@ -19,12 +19,12 @@ from gpt_jax.data.mixture import parse_sources
 from gpt_jax.data.pipeline import validation_batches
 from gpt_jax.data.prepare import Corpus, prepare
 from gpt_jax.data.sources import open_source
-from gpt_jax.data.text import require_unicode
 from gpt_jax.data.tokenizers import Tokenizer, make_tokenizer
 from gpt_jax.disk import cache_root, digest_of
 from gpt_jax.errors import InputError
 from gpt_jax.loading import restore
 from gpt_jax.parallel.hosts import is_writer
+from gpt_jax.training.checkpoint import require_readable_name
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
 from gpt_jax.training.trackers import check_installed
@@ -48,10 +48,10 @@ class Pretraining:
 
     def check(self, run: Run) -> None:
         """Checks the room for checkpoints, and the sample's prompt if the tokenizer is known before the data."""
+        require_readable_name(run.folder)
         check_room(run.folder, checkpoint_bytes(run.config), "the checkpoints that training keeps")
         check_installed(run.config.training)
         data = run.config.data
-        require_unicode(run.config.training.sample_prompt, "training.sample_prompt")
         if data.tokenizer != "sentencepiece":  # that one is trained on the data
             check_prompt(run.config, make_tokenizer(data.tokenizer, run.config.model.vocab_size, None))
 

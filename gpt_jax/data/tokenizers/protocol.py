@@ -10,8 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from gpt_jax.data.text import require_unicode
-from gpt_jax.errors import InputError
+from gpt_jax.errors import InputError, require_unicode
 
 END_OF_TEXT = "<|endoftext|>"
 WORTH_THREADS = 1 << 15  # characters

@@ -24,6 +24,9 @@ def test_a_run_under_the_locale_c_writes_utf8(text, tmp_path):  # noqa: F811
     command = [os.fsencode(word) for word in (sys.executable, "-m", "experiments", *argv)]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    elsewhere = [*command, b"--out", os.fsencode(tmp_path / PROMPT)]
+    refused = subprocess.run(elsewhere, cwd=ROOT, env=env, capture_output=True, timeout=300)
+    assert refused.returncode == 2 and refused.stderr.count(b"\n") == 1 and b"PYTHONUTF8=1" in refused.stderr
     folder = tmp_path / "quickstart" / "gpt" / "seed-0"
     assert PROMPT in (folder / "samples.txt").read_text(encoding="utf-8")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
