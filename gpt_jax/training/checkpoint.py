@@ -168,7 +168,7 @@ class Checkpoints:
 
 
 def require_readable_name(folder: Path) -> None:
-    """Raises `InputError` where a path is not UTF-8, as TensorStore asks. The locale C has Python read UTF-8 as that."""
+    """Raises `InputError` where a path is not UTF-8, as TensorStore asks; the locale C reads even UTF-8 otherwise."""
     try:
         str(folder.absolute()).encode()
     except UnicodeEncodeError:
