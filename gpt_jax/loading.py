@@ -10,7 +10,7 @@ from typing import Any
 
 from gpt_jax.config import ModelConfig, RunConfig, digest, from_dict
 from gpt_jax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer, require_rows
-from gpt_jax.disk import read_json
+from gpt_jax.disk import digest_of, read_json
 from gpt_jax.errors import InputError, unknown
 
 OPENAI_SIZES = ("params_shapes.json", "hparams.json")  # beside the weights of GPT-1 and of GPT-2 as released
@@ -111,6 +111,19 @@ def _digest(config: ModelConfig, params: Any, tokenizer: Tokenizer) -> str:
         summary.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
         summary.update(array.view(np.uint8).data)
     return summary.hexdigest()[:16]
+
+
+def files_digest(folder: Path, sha256: Callable[[Path], str]) -> str:
+    """A digest of the files that `load_model` reads, by `sha256` of each: a run's newest checkpoint and tokenizer, or
+    all of a weights folder but its documents. Nothing is loaded. Raises `InputError` where `folder` holds no model."""
+    if is_run_folder(folder):
+        newest = folder / "checkpoints" / str(checkpoint_steps(folder)[-1])
+        places = [path for path in newest.rglob("*") if not path.name.startswith("_")]  # what Orbax changes later
+        places += (folder / "tokenizer").rglob("*")
+    else:
+        places = [*folder.iterdir(), *(folder / "tokenizer").rglob("*")]
+    files = (path for path in sorted(places) if path.is_file() and path.suffix != ".md" and path.name[0] != ".")
+    return digest_of([[str(path.relative_to(folder)), sha256(path)] for path in files])
 
 
 def checkpoint_steps(folder: Path) -> list[int]:

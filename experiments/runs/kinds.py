@@ -51,8 +51,9 @@ class Kind(Protocol):
         """The tokens that a run trains on, or 0 if only its data tells."""
         ...
 
-    def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
-        """A digest of the data as it is now. The data is read and not prepared."""
+    def origins(self, config: RunConfig, data_dir: Path | None) -> dict[str, str]:
+        """Digests of what the run starts from, as it is now: "source_digest" of the data, which is read and not
+        prepared, and "weights_digest" of weights that are there."""
         ...
 
     def check(self, run: Run) -> None:

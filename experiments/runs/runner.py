@@ -79,7 +79,7 @@ def run(
             _open_folder(opened, wanted)
         materials = kind.gather(wanted)
         kind.check_materials(wanted, materials)
-        source_digest = kind.source_digest(config, data_dir)
+        origins = kind.origins(config, data_dir)
         if is_writer():
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def run(
             "metrics": metrics,
             "config_digest": digest(config),
             "data_digest": materials.digest,
-            "source_digest": source_digest,
+            **origins,
         }
         if is_writer():
             pictures.loss_curve(folder / "metrics.jsonl", folder / "loss.png")
@@ -109,23 +109,25 @@ def _open_folder(opened: ExitStack, wanted: Run) -> None:
 
 
 def _compare_data(kind: Kind, wanted: Run, result: Metrics) -> None:
-    """Refuses a finished run whose data has changed since.
+    """Refuses a finished run whose data or weights have changed since.
 
     Data that is not to be found where nothing says where it is, and runs of versions that kept no digest of their
     source, are not compared, and the line that is printed says so.
     """
-    stated, remark = result.get("source_digest"), ""
+    remark = ""
     try:
-        now = kind.source_digest(wanted.config, wanted.data_dir)
+        now = kind.origins(wanted.config, wanted.data_dir)
     except InputError:
         if wanted.data_dir is not None:
             raise
-        now, remark = stated, " (its data was not found, and is not compared)"
-    if stated is None:
+        now, remark = {}, " (its data was not found, and is not compared)"
+    if "source_digest" not in result:
         remark = " (it kept no digest of its source, which is not compared)"
-    elif now != stated:
-        raise InputError(
-            f"{wanted.folder} is finished, on data of digest {stated}; the data now has {now}: only the same data is "
-            "allowed: choose another --out, or remove the folder"
-        )
+    for name, digest_now in now.items():
+        if result.get(name, digest_now) != digest_now:
+            what = "data" if name == "source_digest" else f"finetuning.weights {wanted.config.finetuning.weights}"
+            raise InputError(
+                f"{wanted.folder} is finished, on {what} of digest {result[name]}; now it is {digest_now}: only the "
+                "same is allowed: choose another --out, or remove the folder"
+            )
     wanted.screen.say(f"{wanted.folder} is finished: nothing to do{remark}")

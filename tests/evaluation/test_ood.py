@@ -58,7 +58,7 @@ def rows(examples):
 
 
 def test_sentiment_keeps_its_two_classes_in_every_domain(files):
-    task, splits = load_pair("sst2_domains", files)
+    task, splits, _ = load_pair("sst2_domains", files)
     assert (task.name, task.labels) == ("sst2_domains", ("negative", "positive"))
     assert rows(splits["train"]) == [("dull", 0), ("fine", 1)] and rows(splits["test"]) == [("grand", 1)]
     assert rows(splits["ood_pros_cons"]) == [("Eats batteries & film", 0), ("Light", 1)]
@@ -71,14 +71,15 @@ def test_what_is_tested_on_is_never_a_copy_of_what_is_trained_on(files, tmp_path
     sst2 = tmp_path / "tasks" / "sst2"
     (sst2 / "test.tsv").write_text("sentence\tlabel\ndull\t0\ngrand\t1\n", encoding="utf-8")
     (tmp_path / "tweets_GroundTruth.txt").write_text("1\t2\tfine\n2\t2\tglad\n3\t-1\tsad\n", encoding="utf-8")
-    _, splits = load_pair("sst2_domains", files)
+    _, splits, copies = load_pair("sst2_domains", files)
+    assert copies == {"test": 1, "ood_pros_cons": 0, "ood_products": 0, "ood_tweets": 1, "ood_editorials": 0}
     assert rows(splits["train"]) == [("dull", 0), ("fine", 1)]
     assert rows(splits["test"]) == [("grand", 1)]
     assert "fine" not in {text for text, _ in rows(splits["ood_tweets"])}
 
 
 def test_cola_is_tested_on_its_own_sources_and_on_others(files):
-    _, splits = load_pair("cola_sources", files)
+    _, splits, _ = load_pair("cola_sources", files)
     assert {name: len(own) for name, own in splits.items()} == {
         "train": 18, "validation": 2, "test": 3, "ood_sources": 4,
     }  # fmt: skip
@@ -91,7 +92,7 @@ def test_cola_is_tested_on_its_own_sources_and_on_others(files):
     ("name", "own", "other"), [("stsb_images", "images", "MSRvid"), ("stsb_msrpar", "MSRpar", "headlines")]
 )
 def test_similarity_is_trained_on_one_source_and_tested_on_both(files, name, own, other):
-    task, splits = load_pair(name, files)
+    task, splits, _ = load_pair(name, files)
     assert task.metric == "pearson" and task.regression == (0, 5)
     assert {split: {e.texts[0] for e in rows} for split, rows in splits.items()} == {
         "train": {f"train {own}"}, "validation": {f"dev {own}"}, "test": {f"test {own}"},

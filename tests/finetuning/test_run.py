@@ -16,10 +16,13 @@ from experiments.runs import runner
 from experiments.runs.finetuning.materials import SHAPE, gather
 from experiments.runs.finetuning.predictions import named
 from experiments.runs.finetuning.saved import restore
+from experiments.runs.finetuning.training import describe
 from experiments.runs.weights import load_model
 from gpt_jax.config import FinetuningConfig, RunConfig, override
+from gpt_jax.disk import sha256
 from gpt_jax.errors import InputError
 from gpt_jax.interop import save_pretrained
+from gpt_jax.loading import files_digest
 from gpt_jax.model.interface import language_model
 from tests.finetuning.tiny import MODEL, TOKENIZER, truth
 
@@ -73,6 +76,39 @@ def wrong(capsys, *words) -> str:
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1, err
     return err
+
+
+def test_a_finished_run_knows_the_weights_that_it_started_from(finished, pretrained, capsys):
+    again = ["finetune", pretrained, "--task", "grammar", "--out", finished.parents[2], *SMALL]
+    weights, before = pretrained / "model.safetensors", (pretrained / "model.safetensors").read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    try:
+        assert f"finetuning.weights {pretrained} of digest" in wrong(capsys, *again)
+    finally:
+        weights.write_bytes(before)
+    (pretrained / "README.md").write_text("a document changes nothing", encoding="utf-8")
+    assert command(*again) == 0 and "nothing to do" in capsys.readouterr().out
+
+
+def test_a_run_knows_the_checkpoint_that_it_started_from(tmp_path):
+    """The newest of the run; what Orbax changes in it later does not count."""
+    (tmp_path / "config.json").write_text('{"identity": {}}', encoding="utf-8")
+    for step in ("2", "10"):
+        (tmp_path / "checkpoints" / step / "state").mkdir(parents=True)
+        (tmp_path / "checkpoints" / step / "state" / "d").write_text(step, encoding="utf-8")
+    first = files_digest(tmp_path, sha256)
+    for other in ("checkpoints/2/state/d", "checkpoints/10/_CHECKPOINT_METADATA", "metrics.jsonl"):
+        (tmp_path / other).write_text("other", encoding="utf-8")
+    assert files_digest(tmp_path, sha256) == first
+    (tmp_path / "checkpoints/10/state/d").write_text("11", encoding="utf-8")
+    assert files_digest(tmp_path, sha256) != first
+
+
+def test_copies_that_are_left_out_are_said_and_kept(finished):
+    assert not any(name.startswith("copies/") for name in result(finished)["metrics"])
+    config, _ = runner.read_folder(finished)
+    materials = dataclasses.replace(gather(config, None), copies={"test": 1, "ood_tweets": 0})
+    assert describe(config, materials)["copies left out"] == "1 of test, which are trained on"
 
 
 def test_a_run_leaves_its_classifier_its_predictions_and_the_baselines(finished):

@@ -17,7 +17,9 @@ from experiments.runs.kinds import Metrics, Run
 from experiments.runs.preflight import check_room
 from experiments.runs.results import read_result
 from gpt_jax.config import RunConfig
+from gpt_jax.disk import Digests, cache_root
 from gpt_jax.errors import InputError
+from gpt_jax.loading import files_digest
 from gpt_jax.model.costs import parameter_count
 from gpt_jax.training.trackers import check_installed
 
@@ -32,8 +34,12 @@ class Finetuning:
         settings = config.finetuning
         return settings.epochs * (settings.examples or 0) * (settings.max_length or 0)
 
-    def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
-        return read_task(str(config.finetuning.task), data_dir)[2]
+    def origins(self, config: RunConfig, data_dir: Path | None) -> dict[str, str]:
+        found = {"source_digest": read_task(str(config.finetuning.task), data_dir).digest}
+        weights = config.finetuning.weights
+        if weights is not None and Path(weights).is_dir():
+            found["weights_digest"] = files_digest(Path(weights), Digests(cache_root()))
+        return found
 
     def check(self, run: Run) -> None:
         if jax.process_count() > 1:

@@ -37,27 +37,35 @@ SHAPE = (
 
 
 @dataclass(frozen=True)
-class Materials:
-    """What a fine-tuning starts from, read and checked."""
+class TaskData:
+    """A task and its examples by split. `copies`: how many examples each test split lost, being trained on too."""
 
     task: LabelledTask
     splits: Mapping[str, Sequence[Example]]
+    digest: str  # of the examples
+    copies: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Materials(TaskData):
+    """What a fine-tuning starts from, read and checked."""
+
     tokenizer: Tokenizer
     pretrained: Any  # the language model's parameters, blocks unrolled; None: from scratch
-    digest: str  # of the examples
 
 
 @lru_cache(maxsize=4)
-def read_task(name: str, data_dir: Path | None) -> tuple[LabelledTask, dict[str, list[Example]], str]:
+def read_task(name: str, data_dir: Path | None) -> TaskData:
     """A task, its examples by split, and their digest."""
+    copies: dict[str, int] = {}
     if name == grammar.NAME:
         task, splits = grammar.load()
     elif name in shifted.pair_names():
-        task, splits = shifted.load_pair(name, Files(data_dir))
+        task, splits, copies = shifted.load_pair(name, Files(data_dir))
     else:
         task, splits = load_task(name, data_dir)
     rows = {split: [[*e.texts, e.label, e.group] for e in examples] for split, examples in splits.items()}
-    return task, splits, digest_of([task.name, task.shape, list(task.labels), rows])
+    return TaskData(task, splits, digest_of([task.name, task.shape, list(task.labels), rows]), copies)
 
 
 _load = lru_cache(maxsize=2)(load_model)  # one sweep reads its weights once
@@ -69,14 +77,15 @@ def gather(config: RunConfig, data_dir: Path | None) -> Materials:
     From scratch, the tokenizer is data.tokenizer, trained if need be on the training texts.
     """
     settings = config.finetuning
-    task, splits, digest = read_task(str(settings.task), data_dir)
+    data = read_task(str(settings.task), data_dir)
     if settings.weights is None:
-        texts = lambda: (text for example in splits["train"] for text in example.texts)  # noqa: E731
+        texts = lambda: (text for example in data.splits["train"] for text in example.texts)  # noqa: E731
         tokenizer = make_tokenizer(config.data.tokenizer, config.model.vocab_size, texts)
-        return Materials(task, splits, tokenizer, None, digest)
+        return Materials(**vars(data), tokenizer=tokenizer, pretrained=None)
     model = _load(Path(settings.weights))
     for name in SHAPE:
         theirs, ours = (getattr(m, name) for m in (model.config, config.model))
         if theirs != ours:
             raise InputError(f"finetuning.weights: {settings.weights} has {name} {theirs!r}, not {ours!r}")
-    return Materials(task, splits, model.tokenizer, unstack_layers(model.config, model.params), digest)
+    pretrained = unstack_layers(model.config, model.params)
+    return Materials(**vars(data), tokenizer=model.tokenizer, pretrained=pretrained)

@@ -38,7 +38,8 @@ def finetune(
 
     Metrics are the task's, by split, of the best epoch's model ("test/accuracy"), of the majority's label and of
     bag-of-words on the same examples ("bag_of_words/test/accuracy"), and "loss", the mean L2 (nats) without dropout.
-    A pair of distributions (data/pairs/shifted.py) has more: see its `shifts`.
+    A pair of distributions (data/pairs/shifted.py) has more: see its `shifts`, and "copies/test", the test examples
+    that are left out as they are trained on too.
     """
     started, task = time.perf_counter(), materials.task
     log = MetricsLog(folder / "metrics.jsonl", -1, open_trackers(config, folder, -1, screen.warn))
@@ -78,6 +79,7 @@ def finetune(
     return {
         "diverged": 0.0,
         **metrics,
+        **{f"copies/{split}": count for split, count in materials.copies.items()},
         "updates": len(seen) - 1,
         "tokens": seen[-1],
         "parameters": trained + everything,
@@ -93,10 +95,12 @@ def describe(config: RunConfig, materials: Materials) -> dict[str, str]:
     start = "scratch" if materials.pretrained is None or settings.transfer_layers == -1 else str(settings.weights)
     if start != "scratch" and settings.transfer_layers is not None:
         start += f", the embeddings and {settings.transfer_layers} of {config.model.n_layer} blocks"
+    copies = [f"{count:,} of {split}, which are trained on" for split, count in materials.copies.items() if count]
     sizes = ", ".join(f"{len(examples):,} {split}" for split, examples in splits.items())
     return {
         "task": f"{task.name}: {task.shape.replace('_', ' ')}, by {task.metric}",
         "examples": f"{sizes}; trained on {min(settings.examples or count, count):,}",
+        **({"copies left out": ", ".join(copies)} if copies else {}),
         "from": start,
         "trains": settings.trainable,
         "updates": f"{count_updates(config, count):,} of {settings.batch_size} examples",

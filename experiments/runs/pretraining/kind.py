@@ -41,10 +41,11 @@ class Pretraining:
     def tokens(self, config: RunConfig) -> int:
         return int(make_plan(config).tokens[-1])
 
-    def source_digest(self, config: RunConfig, data_dir: Path | None) -> str:
+    def origins(self, config: RunConfig, data_dir: Path | None) -> dict[str, str]:
         data, root = config.data, cache_root()
         sources = parse_sources(data.source)
-        return digest_of([[open_source(name, data_dir, root, data.text_key).digest, n] for name, n in sources])
+        opened = [[open_source(name, data_dir, root, data.text_key).digest, n] for name, n in sources]
+        return {"source_digest": digest_of(opened)}
 
     def check(self, run: Run) -> None:
         """Checks the room for checkpoints, and the sample's prompt if the tokenizer is known before the data."""

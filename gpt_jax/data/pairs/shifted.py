@@ -12,7 +12,7 @@ is of the same distribution, and "ood_NAME" of another one. Every pair is read f
 
 VADER's film snippets and `sentence_polarity` hold SST's own sentences. They are no other distribution, and are left out
 of `sst2_domains`. An example of a test set whose texts stand in the training split, white space aside, is left out of
-the test set, so a set may be smaller than its file.
+the test set, so a set may be smaller than its file. How many are left out is counted.
 """
 
 from __future__ import annotations
@@ -47,24 +47,32 @@ def pair_names() -> tuple[str, ...]:
     return tuple(pair.name for pair in PAIRS)
 
 
-def load_pair(name: str, files: Files) -> tuple[LabelledTask, Splits]:
-    """The task of a pair, and its splits. Raises `InputError`: unknown pair, files that are missing."""
+def load_pair(name: str, files: Files) -> tuple[LabelledTask, Splits, dict[str, int]]:
+    """The task of a pair, its splits, and how many copies of training examples each test split has lost.
+
+    Raises `InputError`: unknown pair, files that are missing.
+    """
     pair = next((pair for pair in PAIRS if pair.name == name), None)
     if pair is None:
         raise unknown("pair", name, pair_names())
-    splits = without_copies(pair.read(files))
-    return replace(get_task(pair.task), name=name), {split: rows for split, rows in splits.items() if rows}
+    whole = pair.read(files)
+    splits = without_copies(whole)
+    copies = {split: len(rows) - len(splits[split]) for split, rows in whole.items() if is_test(split)}
+    return replace(get_task(pair.task), name=name), {split: rows for split, rows in splits.items() if rows}, copies
+
+
+def is_test(split: str) -> bool:
+    """Whether a split is tested on, in distribution or out of it."""
+    return split == "test" or split.startswith(OOD)
 
 
 def without_copies(splits: Splits) -> Splits:
     """`splits` where no example of "test" or an OOD split has the texts of a training example, white space aside."""
     seen = {_content(example) for example in splits["train"]}
-
-    def kept(split: str, rows: list[Example]) -> list[Example]:
-        tested = split == "test" or split.startswith(OOD)
-        return [example for example in rows if _content(example) not in seen] if tested else rows
-
-    return {split: kept(split, rows) for split, rows in splits.items()}
+    return {
+        split: [example for example in rows if not is_test(split) or _content(example) not in seen]
+        for split, rows in splits.items()
+    }
 
 
 def _content(example: Example) -> tuple[str, ...]:
