@@ -62,6 +62,18 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", type=whole(1, 1000), default=0, metavar="N", help=text)
 
 
+def add_ways(parser: argparse.ArgumentParser) -> None:
+    text = "how several runs are made: serial (in turn), jobs (side by side), or auto (what is quicker here)"
+    parser.add_argument("--how", default="auto", metavar="HOW", help=text)
+    text = "make N runs side by side, each in a process on cores of its own"
+    parser.add_argument("--jobs", type=whole(1, MOST), metavar="N", help=text)
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    text = "make part I of N of the runs, on one of N machines that share nothing: 2/5"
+    parser.add_argument("--shard", type=part, metavar="I/N", help=text)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable")
 
@@ -79,6 +91,14 @@ def seeds(text: str) -> tuple[int, ...]:
     if not chosen or len(set(chosen)) < len(chosen):
         raise argparse.ArgumentTypeError(allowed + ", not empty, each seed once")
     return chosen
+
+
+def part(text: str) -> tuple[int, int]:
+    """Reads "2/5" as (2, 5), the second of five parts. Raises `ArgumentTypeError`."""
+    match = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: part I of N, I from 1 to N, for example 2/5")
+    return int(match[1]), int(match[2])
 
 
 def text(word: str) -> str:

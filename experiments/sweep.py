@@ -8,14 +8,15 @@ A value may be a function of the base config, for what scales with it: `lambda b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product as cartesian
-from typing import Any
+from typing import Any, TypeVar
 
 from gpt_jax.config import RunConfig, flatten, to_dict
 from gpt_jax.errors import InputError, unknown
 
 Arms = dict[str, dict[str, Any]]
+Run = TypeVar("Run")
 KEYS = tuple(flatten(to_dict(RunConfig())))
 
 
@@ -60,6 +61,16 @@ def chain(*sweeps: Mapping[str, Mapping[str, Any]]) -> Arms:
                 raise InputError(f"chain: arm {name!r} is there twice: names must differ")
             arms[name] = overrides
     return arms
+
+
+def shard(runs: Sequence[Run], part: tuple[int, int]) -> Sequence[Run]:
+    """Part i of n of a sweep's runs, from 1, for machines that share nothing.
+
+    The parts are neighbours and differ by one run at most. A sweep goes seed by seed, so a part has whole pairs but
+    for its two ends.
+    """
+    (number, count), size = part, len(runs)
+    return runs[size * (number - 1) // count : size * number // count]
 
 
 def _joined(combinations: Iterable[tuple[tuple[str, Mapping[str, Any]], ...]]) -> Arms:

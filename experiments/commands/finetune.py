@@ -6,11 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.arguments import add_data_dir, add_out, add_overrides, add_seeds, existing, parse_overrides, writable
-from experiments.command import Command, resume_command
-from experiments.experiment import FINETUNE
+from experiments.arguments import (
+    add_data_dir,
+    add_out,
+    add_overrides,
+    add_seeds,
+    add_ways,
+    existing,
+    parse_overrides,
+    writable,
+)
+from experiments.command import Command
+from experiments.experiment import FINETUNE, RunIdentity
 from gpt_jax.config import FinetuningConfig, RunConfig, TrainingConfig, override
-from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,15 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser, "finetuning.learning_rate=1e-4")
     parser.add_argument("--task", required=True, metavar="NAME", help="a task's name, or a folder that holds one")
     add_seeds(parser, "0")
+    add_ways(parser)
     add_data_dir(parser, "the task's files are")
     add_out(parser)
 
 
 def finetune(arguments: argparse.Namespace) -> int:
     """Fine-tunes a model on a task, seed by seed, and prints what came of it beside the baselines."""
-    from experiments.runs import runner
+    from experiments.runs.results import read_result
     from experiments.runs.screen import outlasting
-    from experiments.runs.signals import CommandStopped, stop_on_signal
+    from experiments.runs.sweep.member import Member
+    from experiments.runs.sweep.ways import choose, make_runs
     from experiments.terminal import make_console
     from experiments.verdicts.printout import print_over_seeds
 
@@ -34,30 +45,21 @@ def finetune(arguments: argparse.Namespace) -> int:
     configs = configurations(arguments)
     writable(arguments.out)
     console = outlasting(make_console())
-    results = {}
-    with stop_on_signal() as should_stop:
-        for seed, config in configs.items():
-            folder = arguments.out / FINETUNE / arm(arguments.task) / f"seed-{seed}"
-            identity = runner.RunIdentity(FINETUNE, folder.parent.name, seed, "-")
-            if len(configs) > 1:
-                console.rule(f"seed {seed}")
-            try:
-                results[seed] = runner.run(
-                    config,
-                    folder,
-                    identity,
-                    data_dir=data_dir,
-                    console=console,
-                    resume_command=resume_command(folder, data_dir),
-                    should_stop=should_stop,
-                )
-            except runner.Interrupted as stopped:
-                raise CommandStopped(f"{folder}: {stopped}") from None
-            except TrainingDiverged as error:
-                print(f"failed: seed {seed}: {error}", file=sys.stderr)
+    task = arm(arguments.task)
+    members = [
+        Member(RunIdentity(FINETUNE, task, seed, "-"), config, arguments.out, data_dir)
+        for seed, config in configs.items()
+    ]
+    way = choose(arguments.how, arguments.jobs, members)
+    if len(members) > 1:
+        console.print(f"way: {way}")
+    lost = make_runs(members, way, console)
+    results = [read_result(member.folder / "result.json") for member in members if member.finished]
     if len(results) > 1:
-        print_over_seeds(console, [result["metrics"] for result in results.values()], f"{len(results)}")
-    return 0 if len(results) == len(configs) else 1
+        print_over_seeds(console, [result.metrics for result in results], f"{len(results)}")
+    for line in lost:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if lost else 0
 
 
 def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:

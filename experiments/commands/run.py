@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import configs as recipes
 from experiments import experiment as experiments
@@ -19,14 +16,17 @@ from experiments.arguments import (
     add_overrides,
     add_profile,
     add_seeds,
+    add_shard,
+    add_ways,
     existing,
     parse_overrides,
     writable,
 )
-from experiments.command import START, Command, resume_command
+from experiments.command import START, Command, typed
 from experiments.experiment import SMOKE, Experiment
+from experiments.sweep import shard
 from gpt_jax.config import RunConfig
-from gpt_jax.errors import InputError, TrainingDiverged
+from gpt_jax.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seeds(parser, "the scale's own")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
     parser.add_argument("--to-decide", action="store_true", help="then as many more seeds as the margins ask for")
+    add_ways(parser)
+    add_shard(parser)
     add_data_dir(parser)
     add_hosts(parser)
     add_profile(parser)
@@ -61,10 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
         changes["data.source"] = "local"
         notes.append(f"--data-dir is given: data.source is local, not {e.base.data.source}")
     configs = e.runs(arguments.scale, arms, seeds, changes)
+    if arguments.shard:
+        count, configs = len(configs), dict(shard(list(configs.items()), arguments.shard))
+        part = "/".join(map(str, arguments.shard))
+        notes.append(f"part {part}: {len(configs)} of {count} runs: {', '.join(f'{a} seed {s}' for a, s in configs)}")
+        if not configs:
+            raise InputError(f"--shard: {part} is not allowed: the sweep has {count} runs, and this part none of them")
     writable(arguments.out)
 
     from experiments.runs.compute import compute
     from experiments.runs.screen import joined_console
+    from experiments.runs.sweep.member import members
+    from experiments.runs.sweep.ways import choose, make_runs
     from experiments.verdicts.printout import print_report
 
     console = joined_console(arguments.hosts)
@@ -74,8 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for note in notes:
         console.print(note)
-    where = arguments.out, data_dir, console, arguments.hosts, arguments.profile
-    lost = _train_all(e, arguments.scale, configs, *where)
+
+    def train(some: Mapping[tuple[str, int], RunConfig]) -> list[str]:
+        chosen = members(e, arguments.scale, some, arguments.out, data_dir)
+        way = choose(arguments.how, arguments.jobs, chosen, alone=bool(arguments.hosts or arguments.profile))
+        if len(chosen) > 1:
+            console.print(f"way: {way}")
+        return make_runs(chosen, way, console, e, hosts=arguments.hosts, profile=arguments.profile)
+
+    lost = train(configs)
     if arguments.to_decide:
         from experiments.verdicts.stages import plan_lines, second_stage
 
@@ -83,9 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
         for line in plan_lines(e, arguments.scale, folder):
             console.print(line, highlight=False)
         pairs = [] if lost else second_stage(e, arguments.scale, folder)
-        further = {(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs}
-        lost += _train_all(e, arguments.scale, further, *where)
-    if len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
+        lost += train({(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs})
+    if arguments.shard:
+        folder = arguments.out / e.name
+        console.print(f"copy the parts into one {folder}; then: {typed('report', folder)}", soft_wrap=True)
+    elif len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
         print_report(e, arguments.out / e.name)
     for line in lost:
         print(f"failed: {line}", file=sys.stderr)
@@ -94,69 +113,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_to_decide(e: Experiment, arguments: argparse.Namespace) -> None:
     """Raises `InputError` where two stages make no sense: with other seeds or arms than the scale's, or at smoke."""
-    for key, given in (("--seeds", arguments.seeds), ("--only", arguments.only)):
+    for key, given in (("--seeds", arguments.seeds), ("--only", arguments.only), ("--shard", arguments.shard)):
         if given:
-            raise InputError(f"{key}: not allowed with --to-decide: its first stage is the scale's own seeds and arms")
+            raise InputError(f"{key}: not allowed with --to-decide: its first stage is all of the scale's own runs")
     if arguments.scale == SMOKE:
         raise InputError(f"--scale: {SMOKE} is not allowed with --to-decide: it gives no verdicts")
     if not e.comparisons:
         raise InputError(f"--to-decide: {e.name} compares nothing: allowed: an experiment with comparisons")
     if len(e.scale(arguments.scale).seeds) < 2:
         raise InputError(f"--to-decide: scale {arguments.scale} of {e.name} has one seed: 2 show a spread")
-
-
-def _train_all(
-    e: Experiment,
-    scale: str,
-    configs: Mapping[tuple[str, int], RunConfig],
-    out: Path,
-    data_dir: Path | None,
-    console: Any,
-    hosts: str | None,
-    profile: int,
-) -> list[str]:
-    """Runs all of `configs`; a line for each that failed. Wrong use, seen at the first, stops at once."""
-    from experiments.runs import runner
-    from experiments.runs.full_disk import DiskFull
-    from experiments.runs.signals import CommandStopped, stop_on_signal
-
-    lost: list[str] = []
-    with stop_on_signal() as should_stop:
-        for number, ((arm, seed), config) in enumerate(configs.items(), 1):
-            folder = out / e.name / arm / f"seed-{seed}"
-            again = resume_command(folder, data_dir)
-            if len(configs) > 1:
-                console.rule(f"{arm}, seed {seed} ({number} of {len(configs)})")
-            try:
-                runner.run(
-                    config,
-                    folder,
-                    runner.RunIdentity(e.name, arm, seed, scale),
-                    data_dir=data_dir,
-                    console=console,
-                    divergence_is_outcome=e.divergence_is_outcome,
-                    evaluate=e.evaluate,
-                    resume_command=again,
-                    profile=profile,
-                    should_stop=should_stop,
-                )
-            except runner.Interrupted as stopped:
-                one = len(configs) == 1 and (folder / "config.json").exists() and not hosts
-                raise CommandStopped(f"{folder}: {stopped}", again if one else None) from None
-            except DiskFull:  # for the other arms too
-                for line in lost:
-                    print(f"failed: {line}", file=sys.stderr)
-                raise
-            except InputError as error:
-                if number == 1:
-                    raise
-                lost.append(f"{arm} seed {seed}: {error}")
-            except TrainingDiverged as error:
-                lost.append(f"{arm} seed {seed}: {error}")
-            except Exception as error:  # out of memory, a bug: the other arms go on
-                traceback.print_exc()
-                lost.append(f"{arm} seed {seed}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
-    return lost
 
 
 COMMAND = Command(

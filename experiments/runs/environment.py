@@ -47,6 +47,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
+        "cores": usable_cores(),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "chips": dict(kinds),
@@ -57,6 +58,25 @@ def environment() -> dict[str, Any]:
         "variables": {name: unplaced(os.environ.get(name)) for name in VARIABLES},
         "jax_settings": jax_settings(),
     }
+
+
+def made(way: str) -> dict[str, Any]:
+    """How this process makes a run: the way of its sweep, and the cores that it may use.
+
+    XLA's CPU programs divide their sums among the cores, so that a run repeats bit for bit on as many cores alone.
+    """
+    return {"way": way, "cores": usable_cores()}
+
+
+def in_words(how: dict[str, Any]) -> str:
+    """{"way": "jobs", "cores": 1} is "beside other runs (jobs), on 1 core"."""
+    words = {"serial": "alone (serial)", "jobs": "beside other runs (jobs)"}
+    return f"{words[how['way']]}, on {how['cores']} core{'s' if how['cores'] != 1 else ''}"
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str | None:

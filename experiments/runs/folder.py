@@ -66,6 +66,20 @@ def claim(folder: Path, config: RunConfig, identity: RunIdentity) -> None:
     write_atomically(folder / "config.json", json.dumps(content, indent=2) + "\n")
 
 
+def note_how(folder: Path, how: dict[str, Any]) -> list[dict[str, Any]]:
+    """Adds to `environment.json` how this session makes the run; the sessions before it that were made in other ways.
+
+    A run that was made in two ways repeats bit for bit in neither.
+    """
+    path = folder / "environment.json"
+    content = read_json(path, dict)
+    ways = content.get("how", [])
+    if not ways or ways[-1] != how:
+        ways = [*ways, how]
+        write_atomically(path, json.dumps({**content, "how": ways}, indent=2) + "\n")
+    return ways[:-1]
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Makes this process the only one that writes `folder`, which exists. The system lets go when the process dies.

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from experiments.experiment import FinishedRun, RunIdentity
 from experiments.runs import pictures
-from experiments.runs.folder import claim, held, left_blank, read_folder, result_of
+from experiments.runs.environment import in_words, made
+from experiments.runs.folder import claim, held, left_blank, note_how, read_folder, result_of
 from experiments.runs.full_disk import named_when_full
 from experiments.runs.kinds import Interrupted, Kind, Run, kind_of
 from experiments.runs.preflight import check_writable
@@ -37,16 +38,19 @@ def run(
     *,
     data_dir: Path | None = None,
     console: Console | None = None,
+    screen: Screen | None = None,
     divergence_is_outcome: bool = False,
     evaluate: Callable[[FinishedRun], Metrics] | None = None,
     resume_command: str = "",
     should_stop: Callable[[], bool] = lambda: False,
     profile: int = 0,
+    way: str = "serial",
 ) -> Metrics:
     """Trains as `config` says and returns what `result.json` holds. A finished run is not trained again.
 
     Continues from the newest readable checkpoint. One process at a time writes a folder. What can be known to fail is
-    refused before the first step. `profile` steps are recorded (profiling/recording.py).
+    refused before the first step. `profile` steps are recorded (profiling/recording.py). What is shown goes to
+    `screen`, or else to `console`. `way` is the word by which the folder says how the run is made (sweep/ways.py).
 
     Raises:
       InputError: the folder is another config's, other data's or another process's; bad data; no room.
@@ -59,7 +63,7 @@ def run(
         folder,
         identity,
         data_dir,
-        Screen(console),
+        screen or Screen(console),
         divergence_is_outcome,
         evaluate,
         resume_command,
@@ -85,6 +89,9 @@ def run(
                 folder.mkdir(parents=True, exist_ok=True)
                 _open_folder(opened, wanted)
             claim(folder, config, identity)
+        how = made(way)
+        wanted.screen.say(f"made {in_words(how)}")
+        before = note_how(folder, how) if is_writer() else []
         metrics = kind.train(wanted, materials)
         result = {
             **vars(identity),
@@ -92,6 +99,7 @@ def run(
             "config_digest": digest(config),
             "data_digest": materials.digest,
             **origins,
+            "how": {**how, "before": before} if before else how,
         }
         if is_writer():
             pictures.loss_curve(folder / "metrics.jsonl", folder / "loss.png")

@@ -43,10 +43,13 @@ def outlasting(console: Console) -> Console:
 class Screen:
     """A terminal, or none."""
 
-    def __init__(self, console: Console | None):
+    def __init__(self, console: Console | None, of_sweep: Callable[[float], str] = lambda share: ""):
+        """`of_sweep` gets the share of a run that is done, and says what is left of the sweep that it belongs to."""
         self.console = outlasting(Console(quiet=True) if console is None else console)
+        self._of_sweep = of_sweep
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._total = 1  # tokens
 
     def say(self, line: str) -> None:
         """One line, above the progress bar if there is one."""
@@ -73,7 +76,9 @@ class Screen:
             yield
 
     @contextmanager
-    def stages(self, in_bytes: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+    def stages(
+        self, in_bytes: bool = False, is_training: bool = False
+    ) -> Iterator[Callable[[str, int, int | None], None]]:
         """Gives `report(stage, done, total)`: a bar for each stage, with its ETA, and with MB/s if `in_bytes`."""
         speed = (TransferSpeedColumn(), TextColumn("ETA")) if in_bytes else ()
         columns = (
@@ -90,6 +95,8 @@ class Screen:
                 if stage not in tasks:
                     tasks[stage] = progress.add_task(stage)
                 progress.update(tasks[stage], completed=done, total=total)
+                if is_training and total:
+                    self._of_sweep(done / total)
 
             yield report
 
@@ -105,6 +112,8 @@ class Screen:
         )
         with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
             self._progress, self._task = progress, progress.add_task("", total=total, completed=done, status="")
+            self._total = total
+            self._of_sweep(done / total)
             try:
                 yield
             finally:
@@ -115,5 +124,6 @@ class Screen:
         if self._progress is not None:
             share = "unknown" if utilisation is None or math.isnan(utilisation) else f"{utilisation:.0%}"
             pace = "unknown" if math.isnan(speed) else f"{speed:,.0f}"
-            status = f"loss {loss:.3f}  {pace} tokens/s  MFU {share}  ETA"
+            left = self._of_sweep(tokens / self._total)
+            status = f"loss {loss:.3f}  {pace} tokens/s  MFU {share}  {left}{'  ' if left else ''}ETA"
             self._progress.update(self._task, completed=tokens, status=status)

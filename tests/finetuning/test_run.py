@@ -233,7 +233,12 @@ def test_a_test_split_without_labels_is_predicted_and_not_scored(pretrained, tmp
 
 
 def test_several_seeds_are_several_runs_and_a_mean(pretrained, tmp_path, capsys):
-    assert command("finetune", pretrained, "--task", "grammar", "--out", tmp_path, "--seeds", "1:3", *SMALL) == 0
+    assert (
+        command(
+            "finetune", pretrained, "--task", "grammar", "--out", tmp_path, "--seeds", "1:3", "--how", "serial", *SMALL
+        )
+        == 0
+    )
     folders = sorted((tmp_path / "finetune" / "grammar").iterdir())
     assert [folder.name for folder in folders] == ["seed-1", "seed-2"]
     mean = np.mean([result(folder)["metrics"]["test/accuracy"] for folder in folders])

@@ -63,7 +63,7 @@ def finetune(
 
     screen.table("this run", describe(config, materials))
     try:
-        with screen.stages() as advance:
+        with screen.stages(is_training=True) as advance:
             model = fit(config, task, materials.splits, materials.tokenizer, materials.pretrained, on_update, on_epoch)
     except TrainingDiverged as diverged:
         if not divergence_is_outcome:

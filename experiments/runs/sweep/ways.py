@@ -1,0 +1,206 @@
+"""The ways to make a sweep's runs: in turn, or side by side in processes that are pinned to cores of their own.
+
+Which way is taken decides how soon the sweep ends. It also decides the last bits of what a run computes, because XLA
+sums in another order on another number of cores. Every `result.json` therefore says how its run was made.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from rich.console import Console
+
+from experiments.experiment import Experiment
+from experiments.runs.environment import usable_cores
+from experiments.runs.full_disk import DiskFull
+from experiments.runs.screen import Screen
+from experiments.runs.signals import CommandStopped, stop_on_signal
+from experiments.runs.sweep.board import Board, Relay
+from experiments.runs.sweep.member import Member, Outcome, carry_out
+from experiments.runs.sweep.pace import Pace, costs
+from experiments.runs.sweep.pool import Died, core_shares, in_processes
+from gpt_jax.errors import InputError, unknown
+
+How = Literal["auto", "serial", "jobs"]
+HOW = get_args(How)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a sweep is made; `jobs` is the number of processes."""
+
+    name: Literal["serial", "jobs"] = "serial"
+    jobs: int = 1
+
+    def __str__(self) -> str:
+        if self.name == "serial":
+            return "one run after another"
+        return f"{self.jobs} runs side by side, each on {core_words(self.jobs)} of its own"
+
+
+def core_words(count: int) -> str:
+    sizes = sorted({len(share) for share in core_shares(count)})
+    return f"{' or '.join(map(str, sizes))} core{'s' if sizes != [1] else ''}"
+
+
+def choose(how: str, jobs: int | None, members: Sequence[Member], alone: bool = False) -> Way:
+    """The way that was asked for, or for "auto" the one that benchmarks/sweep.py found to be quicker.
+
+    On a CPU, that is a process for each core, if more than one run is left and more than one core is there. `alone`
+    says that a run needs this process: it is profiled, or is one of several hosts'.
+
+    Raises:
+      InputError: another word, more processes than cores, or a way that `alone` does not allow.
+    """
+    if how not in HOW:
+        raise unknown("--how", how, HOW)
+    cores, left = usable_cores(), sum(not member.finished for member in members)
+    if jobs is not None:
+        if how not in ("auto", "jobs"):
+            raise InputError(f"--jobs: {jobs} is not allowed with --how {how}: --how jobs is")
+        if jobs > cores:
+            raise InputError(f"--jobs: {jobs} is not allowed: at most {cores}, the cores that this process may use")
+        how = "jobs" if jobs > 1 else "serial"
+    if alone and how != "auto" and how != "serial":
+        raise InputError(f"--how: {how} is not allowed with --hosts or --profile: serial is")
+    if how == "auto" and not alone and left > 1 and cores > 1 and _on_cpu():
+        how = "jobs"
+    if how != "jobs":
+        return Way()
+    count = min(jobs or cores, max(left, 1))
+    return Way("jobs", count) if jobs or count > 1 else Way()
+
+
+def _on_cpu() -> bool:
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
+def make_runs(
+    members: Sequence[Member],
+    way: Way,
+    console: Console,
+    e: Experiment | None = None,
+    *,
+    hosts: str | None = None,
+    profile: int = 0,
+) -> list[str]:
+    """Makes all runs; a line for each that failed. A run that fails does not stop the others. A full disk does.
+
+    Raises:
+      InputError: wrong use, as seen at the first of the runs.
+      CommandStopped: a signal asked for it.
+      DiskFull: there is no room for what a run writes.
+    """
+    pace = Pace(costs([member.config for member in members]))
+    tally = _Tally(members)
+    if way.name == "serial":
+        _in_turn(members, tally, pace, console, e, hosts, profile)
+    else:
+        _side_by_side(members, tally, pace, console, way.jobs)
+    return tally.lost
+
+
+class _Tally:
+    """What came of the runs, by their numbers."""
+
+    def __init__(self, members: Sequence[Member]):
+        self._members = members
+        self.lost: list[str] = []
+        self.stopped: list[str] = []
+        self._raise: Exception | None = None  # what ends the sweep
+
+    def take(self, number: int, outcome: Outcome) -> bool:
+        """Takes down the outcome; whether the sweep is at its end."""
+        member = self._members[number]
+        if outcome.details:
+            print(outcome.details, file=sys.stderr)
+        if outcome.kind == "wrong" and number == 0:
+            self._raise = InputError(outcome.line)
+        elif outcome.kind == "full":
+            self._raise = self._raise or DiskFull(outcome.line)
+        elif outcome.kind == "stopped":
+            self.stopped.append(f"{member.folder}: {outcome.line}")
+        elif outcome.kind != "done":
+            self.lost.append(f"{member.name}: {outcome.line}")
+        return self._raise is not None
+
+    def conclude(self) -> None:
+        """Raises what ended the sweep, if anything did."""
+        if isinstance(self._raise, DiskFull):  # for the other runs too
+            for line in self.lost:
+                print(f"failed: {line}", file=sys.stderr)
+        if self._raise is not None:
+            raise self._raise
+
+
+def _in_turn(
+    members: Sequence[Member],
+    tally: _Tally,
+    pace: Pace,
+    console: Console,
+    e: Experiment | None,
+    hosts: str | None,
+    profile: int,
+) -> None:
+    several = len(members) > 1
+    with stop_on_signal() as should_stop:
+        for number, member in enumerate(members):
+            if several:
+                left = f"; {pace}" if pace.ended else ""
+                console.rule(
+                    f"{member.identity.arm}, seed {member.identity.seed} ({number + 1} of {len(members)}{left})"
+                )
+
+            def of_sweep(share: float, number: int = number) -> str:
+                pace.progress(number, share)
+                return f"({pace})" if several else ""
+
+            if member.finished:
+                pace.progress(number, 1.0)
+            outcome = carry_out(
+                member, rules=e, screen=Screen(console, of_sweep), profile=profile, should_stop=should_stop
+            )
+            pace.end(number)
+            if outcome.kind == "stopped":
+                one = not several and (member.folder / "config.json").exists() and not hosts
+                raise CommandStopped(f"{member.folder}: {outcome.line}", member.again if one else None)
+            if tally.take(number, outcome):
+                tally.conclude()
+
+
+def _side_by_side(members: Sequence[Member], tally: _Tally, pace: Pace, console: Console, jobs: int) -> None:
+    board = Board(console, members, pace)
+    begun: set[int] = set()
+
+    def finish(number: int, result: Any) -> bool:
+        outcome = Outcome("failed", result.reason) if isinstance(result, Died) else result
+        board.end(number, outcome)
+        begun.add(number)
+        return tally.take(number, outcome)
+
+    for number, member in enumerate(members):
+        if member.finished:
+            pace.progress(number, 1.0)
+    with stop_on_signal() as should_stop, board.shown():
+        in_processes(members, make_here, core_shares(jobs), board.hear, finish, should_stop)
+    tally.conclude()
+    if tally.stopped or len(begun) < len(members):
+        for line in tally.lost:
+            print(f"failed: {line}", file=sys.stderr)
+        done = len(begun) - len(tally.stopped) - len(tally.lost)
+        raise CommandStopped("; ".join([*tally.stopped, f"{done} of {len(members)} runs are finished"]))
+
+
+def make_here(member: Member, send: Any, should_stop: Any) -> Outcome:
+    """One run in a process of the pool."""
+    from experiments.runs.full_disk import hush_writers
+    from gpt_jax.training.host_memory import keep_freed_memory
+
+    hush_writers()
+    keep_freed_memory()
+    return carry_out(member, screen=Relay(send), should_stop=should_stop, way="jobs")
