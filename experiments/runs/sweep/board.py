@@ -91,7 +91,7 @@ class Board:
         self._width = max((len(member.name) for member in members), default=0)
         name = TextColumn(f"{{task.fields[name]:<{self._width}}}", markup=False)
         columns = (name, BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[status]}"))
-        self._bars = Progress(*columns, console=console, transient=True)
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
