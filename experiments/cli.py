@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 
-from experiments.command import START, carry_out, in_one_line, load, overview
+from experiments.command import START, carry_out, failed, in_one_line, load, overview
 from experiments.runs.full_disk import DiskFull
 from experiments.runs.signals import STATUS, CommandStopped
 
@@ -28,11 +29,14 @@ def main(argv: Sequence[str]) -> int:
         print(f"{stopped}; go on with: {stopped.go_on or again}", file=sys.stderr)
         return 0
     except DiskFull as full:
-        print(f"failed: {full} with: {again}", file=sys.stderr)
-        return 1
+        return failed(f"failed: {full} with: {again}", 1)
     except KeyboardInterrupt:
-        print(f"interrupted: what was written stays; go on with: {again}", file=sys.stderr)
-        return STATUS
+        return failed(f"interrupted: what was written stays; go on with: {again}", STATUS)
+    except Exception as error:  # a bug, or a lack of memory
+        if "--hosts" not in again:
+            raise
+        traceback.print_exc()
+        return failed(f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}", 1)
 
 
 def _dispatch(name: str, *words: str) -> int:

@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -73,11 +74,24 @@ def carry_out(command: Command, words: Sequence[str], program: str) -> int:
 
     Wrong use, and a file that cannot be read or written, is one line on stderr and status 2.
     """
-    return in_one_line(lambda: _parse_and_act(command, list(words), program))
+    hosts: str | None = None
+
+    def act() -> int:
+        nonlocal hosts
+        arguments = _parsed(command, list(words), program)
+        if isinstance(arguments, int):
+            return arguments
+        hosts = getattr(arguments, "hosts", None)
+        return command.act(arguments)
+
+    return in_one_line(act, lambda: hosts)
 
 
-def in_one_line(act: Callable[[], int]) -> int:
-    """What `act` returns; where it raises `InputError` or names a file in an `OSError`: one line, and status 2."""
+def in_one_line(act: Callable[[], int], hosts: Callable[[], str | None] = lambda: None) -> int:
+    """What `act` returns; where it raises `InputError` or names a file in an `OSError`: one line, and status 2.
+
+    `hosts()` is the --hosts that this process was started with.
+    """
     try:
         return act()
     except InputError as error:
@@ -86,12 +100,23 @@ def in_one_line(act: Callable[[], int]) -> int:
         if error.filename is None:
             raise
         line = f"error: {error.filename}: {error.strerror}"
+    return failed(line, WRONG_USE, hosts())
+
+
+def failed(line: str, status: int, hosts: str | None = None) -> int:
+    """Prints why a command ended, and returns its exit status. One of several processes tells the others, who would
+    wait for it: it joins them first where it has not yet (`hosts`), and ends at once."""
     print(line, file=sys.stderr, flush=True)
-    hosts = sys.modules.get("gpt_jax.parallel.hosts")  # loaded where this process has joined others
-    if hosts is not None and hosts.tell_the_others(line):
+    if hosts is not None:
+        from gpt_jax.parallel.hosts import initialize
+
+        with suppress(InputError):
+            initialize(hosts, lambda _: os._exit(status))
+    joined = sys.modules.get("gpt_jax.parallel.hosts")  # loaded where this process has joined others
+    if joined is not None and joined.tell_the_others(line):
         sys.stdout.flush()
-        os._exit(WRONG_USE)
-    return WRONG_USE
+        os._exit(status)
+    return status
 
 
 def typed(*words: str | Path) -> str:
@@ -104,11 +129,12 @@ def resume_command(folder: Path, data_dir: Path | None) -> str:
     return typed("resume", folder, *(("--data-dir", data_dir) if data_dir is not None else ()))
 
 
-def _parse_and_act(command: Command, words: list[str], program: str) -> int:
+def _parsed(command: Command, words: list[str], program: str) -> argparse.Namespace | int:
+    """The arguments of `command`, or the exit status where `words` ask for help alone. Raises `InputError`."""
     if command.arguments is None and not {"-h", "--help"} & set(words):
         for before, word in pairwise(["", *words]):
             _require_text([word], before if before.startswith("--") else "argument")
-        return command.act(argparse.Namespace(words=words))
+        return argparse.Namespace(words=words)
     parser = _Parser(
         prog=program,
         description=command.help,
@@ -131,7 +157,7 @@ def _parse_and_act(command: Command, words: list[str], program: str) -> int:
         if action.dest != OVERRIDES:  # parse_overrides names their keys
             name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
             _require_text(given if isinstance(given, list) else [given], name)
-    return command.act(arguments)
+    return arguments
 
 
 def _require_text(values: Sequence[Any], name: str) -> None:

@@ -7,7 +7,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +47,14 @@ def initialize(hosts: str | None, end: Callable[[str], None]) -> None:
     """Joins the other processes; before anything else asks JAX for devices. None: this process is alone.
 
     From then on a process that dies or hangs has the others call `end` with a line that names it, within
-    GPT_JAX_HOSTS_SILENCE seconds (60); one that does not start, within GPT_JAX_HOSTS_START seconds (300; with "auto",
-    JAX waits for the launcher's processes itself).
+    GPT_JAX_HOSTS_SILENCE seconds (60); one that does not start, within GPT_JAX_HOSTS_START seconds (300). A second call
+    does nothing.
 
     "auto" takes everything from the launcher: SLURM, Open MPI, GKE and TPU pods are known to JAX. Raises
     `InputError` when there is no such launcher, or the others do not come.
     """
-    if hosts is None:
+    global _watch
+    if hosts is None or _watch is not None:
         return
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -62,22 +63,39 @@ def initialize(hosts: str | None, end: Callable[[str], None]) -> None:
         "initialization_timeout": int(2 * start + 60),
         "heartbeat_timeout_seconds": int(10 * silence + 60),
     }
-    global _watch
+    given, devices = launched(start) if hosts == "auto" else (parse_hosts(hosts), None)
     try:
-        if hosts == "auto":
-            jax.distributed.initialize(**patience)
-            state = watch.state()
-            _watch = watch.Watch(state.coordinator_address, state.num_processes, state.process_id, start, silence, end)
-        else:
-            given = parse_hosts(hosts)
-            _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence, end)
-            there = given.coordinator if given.index == 0 else Relay(given.coordinator, _watch.closed).address
-            jax.distributed.initialize(there, given.count, given.index, **patience)
+        _watch = watch.Watch(given.coordinator, given.count, given.index, start, silence, end)
+        there = given.coordinator if given.index == 0 else Relay(given.coordinator, _watch.closed).address
+        jax.distributed.initialize(there, given.count, given.index, devices, "deactivate", **patience)
         atexit.register(_watch.parting)  # runs before JAX's own farewell, which closes connections
         _watch.started()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--hosts: {hosts!r}: the processes did not come together: {reason}") from None
+
+
+def launched(patience: float) -> tuple[Hosts, Sequence[int] | None]:
+    """Who this process is by its launcher, and which of its machine's devices it has (None: all), as JAX finds both.
+
+    JAX's own `initialize` would not let a relay stand between. `patience` (seconds) is for launchers that have to be
+    asked. Raises `InputError` where there is no launcher that JAX knows.
+    """
+    from jax._src.clusters import ClusterEnv  # it has no public name
+
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    try:
+        coordinator, count, index, devices = ClusterEnv.auto_detect_unset_distributed_params(
+            address, None, None, None, None, int(patience)
+        )
+    except Exception as error:  # what a launcher's variables or its network hold
+        raise InputError(f"--hosts: 'auto': the launcher cannot be read: {type(error).__name__}: {error}") from None
+    if coordinator is None or count is None or index is None:
+        raise InputError(
+            "--hosts: 'auto' is not allowed here: there is no launcher that JAX knows (SLURM, Open MPI, GKE, a TPU "
+            "pod): HOST:PORT,COUNT,INDEX says it by hand"
+        )
+    return Hosts(coordinator, count, index), devices
 
 
 def tell_the_others(why: str) -> bool:

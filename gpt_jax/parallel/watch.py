@@ -11,24 +11,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gpt_jax.parallel.relay import answers
 
 BEATS = 10  # in the time after which a silent process counts as gone
 ALIVE, LEFT = "gpt_jax/alive/", "gpt_jax/left/"  # process -> what it counted last; why it ended
-
-
-def state() -> Any:
-    """JAX's own record of the processes; it has no public name."""
-    from jax._src import distributed
-
-    return distributed.global_state
+FIRST = "gpt_jax/first"  # the first that ended alone, and why
 
 
 def client() -> Any:
     """JAX's client of the coordinator; None before `jax.distributed.initialize` has made it."""
-    return state().client
+    from jax._src import distributed  # it has no public name
+
+    return distributed.global_state.client
 
 
 class Watch:
@@ -68,6 +65,7 @@ class Watch:
         self._heard = dict.fromkeys(range(self._count), now)
         self._together = True
         threading.Thread(target=self._talk, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def closed(self) -> bool:
         """Process 0 closed a connection: ends this process, unless all are still coming, or this one is leaving."""
@@ -89,11 +87,25 @@ class Watch:
         self._telling = True
         try:
             self._client().key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
+            with suppress(Exception):  # another was first
+                self._client().key_value_set(FIRST, f"{self._index} {why}")
         except Exception:  # the coordinator is gone: there is nobody to tell
             return
-        until = time.monotonic() + 3 * self._silence_seconds / BEATS
+        until = time.monotonic() + min(2.0, self._silence_seconds / BEATS)  # they hear it at once
         while len(self._left) < self._count - 1 and time.monotonic() < until:
             time.sleep(0.1)
+
+    def _listen(self) -> None:
+        """Hears at once that a process ends alone."""
+        while True:
+            try:
+                said = self._client().blocking_key_value_get(FIRST, int(1000 * self._silence_seconds))
+                break
+            except Exception:  # nobody has ended yet, or process 0 is gone: `_watch` says which
+                time.sleep(self._silence_seconds / BEATS)
+        process, _, why = said.partition(" ")
+        if int(process) != self._index and not (self._telling or self._parting):
+            self._end(self._line(f"process {process} has ended: {why}"))
 
     def _talk(self) -> None:
         number = 0

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.runs.folder import held
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.hosts import seconds
+from gpt_jax.parallel.hosts import Hosts, launched, seconds
 from gpt_jax.parallel.watch import ALIVE, Watch
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,17 @@ sys.exit(in_one_line(act))
 """
 
 
-def start(port: int, index: int, times: int = 100_000, wait: int = START, program: str = PROGRAM) -> subprocess.Popen:
+def launcher(port: int, index: int) -> dict[str, str]:
+    """The variables by which JAX knows SLURM."""
+    return {
+        "SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2", "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index), "JAX_COORDINATOR_PORT": str(port),
+    }  # fmt: skip
+
+
+def start(
+    port: int, index: int, times: int = 100_000, wait: int = START, program: str = PROGRAM, auto: bool = False
+) -> subprocess.Popen:
     env = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -58,7 +69,8 @@ def start(port: int, index: int, times: int = 100_000, wait: int = START, progra
         "GPT_JAX_HOSTS_SILENCE": str(SILENCE),
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-c", program, f"127.0.0.1:{port},2,{index}", str(times)]
+    env |= launcher(port, index) if auto else {}
+    command = [sys.executable, "-c", program, "auto" if auto else f"127.0.0.1:{port},2,{index}", str(times)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
@@ -68,10 +80,10 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def pair() -> list[subprocess.Popen]:
+def pair(auto: bool = False) -> list[subprocess.Popen]:
     """Two processes that are past their first collective."""
     port = free_port()
-    both = [start(port, index) for index in range(2)]
+    both = [start(port, index, auto=auto) for index in range(2)]
     for process in both:
         assert process.stdout is not None
         for line in process.stdout:  # Gloo says things first
@@ -82,10 +94,19 @@ def pair() -> list[subprocess.Popen]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("lost", "sent"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (0, signal.SIGSTOP), (1, signal.SIGSTOP)]
+    ("lost", "sent", "auto"),
+    [
+        (0, signal.SIGKILL, False),
+        (1, signal.SIGKILL, False),
+        (0, signal.SIGSTOP, False),
+        (1, signal.SIGSTOP, False),
+        (0, signal.SIGKILL, True),
+        (1, signal.SIGKILL, True),
+    ],
 )
-def test_a_process_that_dies_or_hangs_ends_the_other_which_names_it(lost, sent):
-    both = pair()
+def test_a_process_that_dies_or_hangs_ends_the_other_which_names_it(lost, sent, auto):
+    """Also where the launcher, and not the user, says who the processes are."""
+    both = pair(auto)
     left = both[1 - lost]
     both[lost].send_signal(sent)
     began = time.monotonic()
@@ -113,6 +134,43 @@ def test_wrong_use_by_one_process_ends_the_other_which_says_why(wrong):
     assert "stack trace" not in "".join(said)
 
 
+def experiments(port: int, index: int, *words: object, cache: Path) -> subprocess.Popen:
+    """One of two processes of the command line."""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "GPT_JAX_HOSTS_START": "90", "GPT_JAX_CACHE": str(cache)}
+    command = [sys.executable, "-m", "experiments", *map(str, words), "--hosts", f"127.0.0.1:{port},2,{index}"]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_wrong_use_before_a_process_has_joined_ends_the_other_which_says_why(wrong, tmp_path):
+    port, words = free_port(), ["run", "quickstart", "--scale", "smoke", "--out", tmp_path / "runs"]
+    lacking = ["--data-dir", tmp_path / "missing"]
+    both = [experiments(port, n, *words, *(lacking if n == wrong else []), cache=tmp_path / "cache") for n in range(2)]
+    said = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [2 if n == wrong else 1 for n in range(2)], said
+    line = [line for line in said[1 - wrong].splitlines() if line.startswith("--hosts: ")]
+    assert len(line) == 1 and f"process {wrong} has ended: error: --data-dir: " in line[0] and "missing" in line[0]
+    assert "Traceback" not in "".join(said) and "stack trace" not in "".join(said)
+
+
+@pytest.mark.slow
+def test_a_writer_that_is_refused_its_folder_ends_the_other_which_says_why(tmp_path):
+    port, words = free_port(), ["run", "quickstart", "--scale", "smoke", "--out", tmp_path]
+    words += ["model.vocab_size=257", "data.tokenizer=bytes"]
+    folder = tmp_path / "quickstart" / "gpt" / "seed-0"
+    folder.mkdir(parents=True)
+    with held(folder):
+        both = [experiments(port, n, *words, cache=tmp_path / "cache") for n in range(2)]
+        said = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [2, 1], said
+    line = [line for line in said[1].splitlines() if line.startswith("--hosts: ")]
+    assert len(line) == 1 and "process 0 has ended: error: " in line[0]
+    assert f"is being written by process {os.getpid()}" in line[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("absent", [0, 1])
 def test_a_process_that_never_starts_is_named(absent):
@@ -138,6 +196,9 @@ class Store:
 
     def key_value_set(self, key, value, allow_overwrite):
         pass
+
+    def blocking_key_value_get(self, key, milliseconds):
+        raise TimeoutError
 
     def key_value_dir_get(self, prefix):
         if not self.answers:
@@ -171,6 +232,22 @@ def test_a_coordinator_that_does_not_answer_is_process_0():
     Watch("localhost:1", 3, 1, 100, 0.2, end=ends.append, client=lambda: store).started()
     time.sleep(1)
     assert len(ends) == 1 and "process 1 of 3" in ends[0] and "process 0 has not answered" in ends[0]
+
+
+def test_auto_without_a_launcher_is_refused(monkeypatch):
+    for name in launcher(1, 0):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="'auto' is not allowed here: there is no launcher"):
+        launched(1)
+
+
+def test_who_a_process_is_comes_from_its_launcher(monkeypatch):
+    for name, value in launcher(1234, 1).items():
+        monkeypatch.setenv(name, value)
+    assert launched(1) == (Hosts("127.0.0.1:1234", 2, 1), [1])
+    monkeypatch.setenv("SLURM_NTASKS", "two")
+    with pytest.raises(InputError, match="launcher cannot be read"):
+        launched(1)
 
 
 @pytest.mark.parametrize("wrong", ["soon", "0", "-1", "nan", "1e9"])

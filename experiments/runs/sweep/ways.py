@@ -97,7 +97,7 @@ def make_runs(
       DiskFull: there is no room for what a run writes.
     """
     pace = Pace(costs([member.config for member in members]))
-    tally = _Tally(members)
+    tally = _Tally(members, together=hosts is not None)
     if way.name == "serial":
         _in_turn(members, tally, pace, console, e, hosts, profile)
     else:
@@ -106,10 +106,11 @@ def make_runs(
 
 
 class _Tally:
-    """What came of the runs, by their numbers."""
+    """What came of the runs, by their numbers. Where processes make a run `together`, the others are in the middle of
+    what ends one of them, and cannot go on to the next run."""
 
-    def __init__(self, members: Sequence[Member]):
-        self._members = members
+    def __init__(self, members: Sequence[Member], together: bool = False):
+        self._members, self._together = members, together
         self.lost: list[str] = []
         self.stopped: list[str] = []
         self._raise: Exception | None = None  # what ends the sweep
@@ -119,8 +120,10 @@ class _Tally:
         member = self._members[number]
         if outcome.details:
             print(outcome.details, file=sys.stderr)
-        if outcome.kind == "wrong" and number == 0:
+        if outcome.kind == "wrong" and (number == 0 or self._together):
             self._raise = InputError(outcome.line)
+        elif outcome.details and self._together:
+            self._raise = RuntimeError(outcome.line)
         elif outcome.kind == "full":
             self._raise = self._raise or DiskFull(outcome.line)
         elif outcome.kind == "stopped":
