@@ -323,6 +323,7 @@ def test_runs_and_weights_below_the_data_folder_are_no_text(folder, root):
         (folder / place).mkdir(parents=True)
         (folder / place / "config.json").write_text(json.dumps(config), encoding="utf-8")
         (folder / place / "samples.txt").write_text("what a model wrote", encoding="utf-8")
+    (folder / "out" / "e" / "report.md").write_text("what is reported of the experiment", encoding="utf-8")
     after = open_source("local", folder, root)
     assert after.digest == before.digest and read(after) == read(before)
     assert after.left_out["folders of runs and weights"] == 2
@@ -393,3 +394,19 @@ def test_streamed_text_is_kept_once_it_is_whole(tmp_path):
     assert list(keeping(iter(texts), tmp_path / "kept.parquet", left_out)) == texts
     assert pq.read_table(tmp_path / "kept.parquet").column("text").to_pylist() == texts
     assert left_out_of(tmp_path / "kept.parquet") == left_out
+
+
+def test_answers_of_evaluations_below_the_data_folder_are_no_text(folder, root):
+    before = open_source("local", folder, root)
+    about = dict.fromkeys(("folder", "seed", "limit", "stride", "overflow", "results"))
+    for name in ("scores", "of.two"):
+        (folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
+        (folder / f"{name}.items.jsonl").write_text('{"text": "what a model answered"}\n', encoding="utf-8")
+    after = open_source("local", folder, root)
+    assert after.digest == before.digest and read(after) == read(before)
+    assert after.left_out["answers of evaluations"] == 2
+    (folder / "own.items.jsonl").write_text('{"text": "a text of the user"}\n', encoding="utf-8")
+    (folder / "scores.json").write_text("{}", encoding="utf-8")
+    assert sorted(read(open_source("local", folder, root))) == sorted(
+        [*read(before), "a text of the user", "what a model answered"]
+    )

@@ -5,8 +5,8 @@ These are left out of a folder:
 - a README.md that describes data: it starts with a header (`---`), or rows (.jsonl, .parquet, .arrow) lie beside or
   below it, as in a cloned Hugging Face data set;
 - tables (.parquet, .arrow) of the splits test and validation where others are of the split train;
-- folders that hold a run or a model's weights (their config.json says so), and the cache: an `--out` below the data
-  folder never becomes training text.
+- folders that hold a run, an experiment's runs and report, or a model's weights (a config.json says so), the cache, and
+  the answers that `evaluate --out` writes: an `--out` below the data folder never becomes training text.
 
 Links are followed, to files and to folders. A file that two paths lead to is read once. If the file itself lies below
 the folder, it is read there.
@@ -26,6 +26,7 @@ from gpt_jax.data.text import Document, Source
 from gpt_jax.disk import Digests, digest_of, read_json
 from gpt_jax.errors import InputError
 
+ANSWERS = ".items.jsonl"
 HELD_OUT = {"test", "validation", "valid", "val", "dev"}  # names of splits beside "train"
 
 
@@ -98,7 +99,11 @@ def _files_of(folder: Path, root: Path) -> tuple[list[Path], Counter[str]]:
                         walk.append((Path(entry.path), os.path.join(real, entry.name)))
             read.add(real)
     kept = sorted(found)
-    for kind, dropped in (("data set cards", _cards(kept)), ("tables of other splits than train", _held_out(kept))):
+    for kind, dropped in (
+        ("data set cards", _cards(kept)),
+        ("tables of other splits than train", _held_out(kept)),
+        ("answers of evaluations", {file for file in kept if is_answers(file)}),
+    ):
         left_out[kind] += len(dropped)
         kept = [path for path in kept if path not in dropped]
     return kept, left_out
@@ -108,12 +113,26 @@ def _not_data(folder: Path, root: Path) -> str | None:
     """What a folder holds whose files are no data; None for any other."""
     if root.exists() and folder.samefile(root):
         return "caches"
-    try:
-        config = read_json(folder / "config.json")
-    except InputError:
-        return None
-    keys = set(config) if isinstance(config, dict) else set()
+    experiment = next(folder.glob("*/seed-*/config.json"), None)
+    keys = _keys(folder / "config.json") | (_keys(experiment) if experiment is not None else set())
     return "folders of runs and weights" if "model_type" in keys or {"identity", "digest"} <= keys else None
+
+
+def is_answers(file: Path) -> bool:
+    """Whether a file is what `evaluate --out NAME.json` writes beside NAME.json."""
+    if not file.name.endswith(ANSWERS):
+        return False
+    return {"folder", "results", "stride", "overflow"} <= _keys(
+        file.with_name(file.name.removesuffix(ANSWERS) + ".json")
+    )
+
+
+def _keys(path: Path) -> set[str]:
+    """The keys of a file's JSON object; none where it holds none."""
+    try:
+        return set(read_json(path, dict))
+    except InputError:
+        return set()
 
 
 def _cards(files: list[Path]) -> set[Path]:

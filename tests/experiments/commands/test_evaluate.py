@@ -13,6 +13,7 @@ from experiments.commands import evaluate as evaluate_command
 from experiments.commands.evaluate import figure, read_shots
 from experiments.verdicts.plots import zero_shot_curves
 from gpt_jax import GPT, InputError, ModelConfig, save_pretrained
+from gpt_jax.data.sources.local import is_answers
 from gpt_jax.data.tokenizers import BytesTokenizer
 
 TINY = ModelConfig(vocab_size=257, context_length=128, n_layer=1, n_head=2, d_model=8, initialization_std=0.3)
@@ -209,7 +210,7 @@ def test_two_names_keep_their_items_apart(place, capsys):
         assert "ends in .json" in capsys.readouterr().err
     for name in ("scores.v1.json", "scores.v2.json"):
         assert evaluate(place, "--tasks", "lambada", "--limit", "1", "--out", str(place / name)) == 0
-        assert (place / name.replace(".json", ".items.jsonl")).is_file()
+        assert is_answers(place / name.replace(".json", ".items.jsonl"))  # it never becomes training text
     (place / "mine.items.jsonl").write_text("mine", encoding="utf-8")
     assert evaluate(place, "--tasks", "lambada", "--out", str(place / "mine.json")) == 2
     assert (place / "mine.items.jsonl").read_text(encoding="utf-8") == "mine"
