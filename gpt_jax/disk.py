@@ -50,7 +50,7 @@ def denials_named(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in DENIED or not Path(str(error.filename or root)).is_relative_to(root):
             raise
-        raise _unusable(root, error) from None
+        raise unusable(root, error) from None
 
 
 @contextmanager
@@ -66,16 +66,17 @@ def lock(root: Path, name: str) -> Iterator[None]:
         try:
             (root / "locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unusable(root, error) from None
+            raise unusable(root, error) from None
         with open(root / "locks" / name, "ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError as error:
-                raise _unusable(root, error) if error.errno in NO_LOCKS else error from None
+                raise unusable(root, error) if error.errno in NO_LOCKS else error from None
             yield
 
 
-def _unusable(root: Path, error: OSError) -> InputError:
+def unusable(root: Path, error: OSError) -> InputError:
+    """What to say of a cache where the system refuses to read, write or lock: it names GPT_JAX_CACHE."""
     wrong = "has a file system without locks" if error.errno in NO_LOCKS else "cannot be used"
     said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return InputError(

@@ -21,10 +21,11 @@ from typing import Any
 
 from gpt_jax.data import plays
 from gpt_jax.data.text import Document, Source
-from gpt_jax.disk import Digests, cache_root, digest_of, lock
+from gpt_jax.disk import DENIED, NO_LOCKS, Digests, cache_root, digest_of, lock, unusable
 from gpt_jax.errors import InputError, unknown
 
 FILE_FORMAT = "array_record"
+REFUSED = (*DENIED, *NO_LOCKS)
 LAZY_PACKAGES = ("text", "summarization", "translate", "text_simplification")  # of them GLUE and SuperGLUE: not
 # known to TFDS by name until imported
 
@@ -84,14 +85,26 @@ def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
 
 def _prepared(builder: Any, root: Path) -> Any:
     """The builder, with its dataset on disk. A dataset that is there is neither locked nor written."""
-    if builder.is_prepared():
-        return builder
-    with lock(root, "tfds"), quiet():
+    with quiet():
         try:
-            builder.download_and_prepare()
+            if not builder.is_prepared():
+                with lock(root, "tfds"):
+                    builder.download_and_prepare()
+        except InputError:
+            raise
         except Exception as error:
+            refused = next((one for one in _chain(error) if isinstance(one, OSError) and one.errno in REFUSED), None)
+            if refused is not None:
+                raise unusable(root, refused) from None
             raise _cannot("prepare", builder.name, error) from None
     return builder
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it: TFDS wraps what the system says."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _examples(builder: Any, text_key: str = "text") -> Iterator[Document]:

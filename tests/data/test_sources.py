@@ -1,7 +1,10 @@
 """Local files, TFDS datasets and the built-in corpus as documents; what is wrong with them in one line."""
 
+import errno
 import gzip
 import json
+import logging
+import os
 import sys
 from collections import Counter
 
@@ -10,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from gpt_jax.data import tfds_source
 from gpt_jax.data.plays import plain_text
 from gpt_jax.data.sources import open_source
 from gpt_jax.errors import InputError
@@ -410,3 +414,35 @@ def test_answers_of_evaluations_below_the_data_folder_are_no_text(folder, root):
     assert sorted(read(open_source("local", folder, root))) == sorted(
         [*read(before), "a text of the user", "what a model answered"]
     )
+
+
+class Refusing:
+    """A TFDS builder that warns of its folder, and whose preparation the system refuses."""
+
+    name = "refusing"
+
+    def __init__(self, number):
+        self.number = number
+
+    def is_prepared(self):
+        logging.getLogger("absl").warning("Variant folder has no dataset_info.json")
+        return False
+
+    def download_and_prepare(self):
+        print("Downloading")
+        try:
+            raise OSError(self.number, os.strerror(self.number), "glue/1.0.0.incomplete")
+        except OSError as error:
+            raise RuntimeError("Failed to construct dataset") from error
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOLCK])
+def test_a_cache_that_tfds_may_not_write_is_one_line_that_names_it(root, capfd, caplog, number):
+    with pytest.raises(InputError, match=rf"^GPT_JAX_CACHE: the cache '{root}' .*{os.strerror(number)}"):
+        tfds_source._prepared(Refusing(number), root)
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+def test_what_else_tfds_fails_with_names_the_data_set(root):
+    with pytest.raises(InputError, match="TFDS cannot prepare 'refusing': Failed to construct dataset"):
+        tfds_source._prepared(Refusing(errno.ENOTCONN), root)
