@@ -231,3 +231,17 @@ def test_parts_made_on_two_machines_and_copied_together_are_one_sweep(tmp_path):
     out, err = whole.communicate(timeout=MOST)
     assert whole.returncode == 0 and out.count("is finished: nothing to do") == 3, err
     assert "gpt" in (tmp_path / "all" / "quickstart" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [(Outcome("wrong", "a.b: no"), InputError), (Outcome("failed", "KeyError: 1", "a traceback"), RuntimeError)],
+)
+def test_processes_that_make_runs_together_end_at_the_first_that_fails_in_one_of_them(members, outcome, error):
+    alone, together = ways._Tally(members), ways._Tally(members, together=True)
+    assert not alone.take(1, outcome) and alone.lost
+    assert together.take(1, outcome)
+    with pytest.raises(error, match=outcome.line):
+        together.conclude()
+    diverged = ways._Tally(members, together=True)
+    assert not diverged.take(1, Outcome("failed", "the loss is nan")), "it is so in all processes"
