@@ -29,6 +29,21 @@ def distances(q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], d
     return Partial(jnp.swapaxes(maximum, -1, -2), jnp.swapaxes(total, -1, -2), _mix(back, weights, v))
 
 
+def gradients(
+    q: jax.Array, k: jax.Array, v: jax.Array, back: tuple[int, ...], o: jax.Array, l: jax.Array, o_bar: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The share of these distances in the gradients of q, k and v, all float32 `(..., T, D)`.
+
+    `o` is the output over all keys, these and others, and `l`, `(..., T, 1)`, the log-sum-exp of all logits. With the
+    probabilities p = exp(s - l), the logits have the gradient p (o_bar . v - o_bar . o).
+    """
+    scale, exists = 1 / math.sqrt(q.shape[-1]), np.arange(q.shape[-2]) >= np.array(back)[:, None]
+    weights = jnp.where(exists, jnp.exp(_score_of(back, q, k) * scale - jnp.swapaxes(l, -1, -2)), 0.0)
+    delta = jnp.swapaxes((o * o_bar).sum(-1, keepdims=True), -1, -2)
+    bar = weights * (_score_of(back, o_bar, v) - delta) * scale
+    return _mix_of(back, bar, k), _scatter(back, bar, q), _scatter(back, weights, o_bar)
+
+
 # The two halves of `distances` are bilinear, and each other's derivatives. Their gradients are spelled out because
 # those of the slices would each add an array padded to the full length.
 

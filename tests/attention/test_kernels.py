@@ -36,9 +36,11 @@ KERNEL_PATTERNS = [Dense(), Banded(100)]
         (Dense(), "cuda", "bfloat16", 60, 1024, 0.0, "multiple of 8"),
         (Dense(), "cuda", "bfloat16", 192, 1024, 0.0, "up to 128"),
         (Dense(), "cuda", "bfloat16", 64, 1024, 0.1, "drops attention"),
-        (Strided(64), "tpu", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
-        (Fixed(64, 8), "cuda", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
-        (LogSparse(64), "tpu", "bfloat16", 64, 4096, 0.0, "prefix or a band"),
+        (Strided(64), "tpu", "bfloat16", 64, 16_384, 0.0, "splash"),
+        (Strided(64), "tpu", "bfloat16", 64, 4096, 0.0, "62 positions"),
+        (Fixed(64, 8), "cuda", "bfloat16", 64, 8192, 0.0, "cudnn"),
+        (Fixed(64, 8), "cuda", "bfloat16", 64, 4096, 0.0, "63 positions"),
+        (LogSparse(64), "tpu", "bfloat16", 64, 4096, 0.0, "splash"),
     ],
 )
 def test_a_kernel_is_chosen_only_where_it_applies(pattern, platform, dtype, head_width, length, dropout, answer):
