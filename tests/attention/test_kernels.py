@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -77,40 +78,65 @@ def test_splash_interpreted_equals_block_attention_in_value_and_gradient(pattern
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)
-def test_cudnn_lowers_for_cuda_with_the_window_of_the_pattern(pattern, monkeypatch):
+def lowered_for_cuda(function, x, monkeypatch) -> str:
     """No CUDA here: JAX is told of a cuDNN and a Hopper GPU, and the lowered program is read."""
     from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
     monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91100)
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
+    return jax.jit(function).trace(x, x, x).lower(lowering_platforms=("cuda",)).as_text().replace("\\22", '"')
+
+
+@pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)
+def test_cudnn_lowers_for_cuda_with_the_window_of_the_pattern(pattern, monkeypatch):
     x = jax.ShapeDtypeStruct((2, 512, 4, 64), jnp.bfloat16)
-    attention = jax.jit(functools.partial(kernel_attention, pattern=pattern, kernel="cudnn"))
-    text = attention.trace(x, x, x).lower(lowering_platforms=("cuda",)).as_text().replace("\\22", '"')
+    text = lowered_for_cuda(functools.partial(kernel_attention, pattern=pattern, kernel="cudnn"), x, monkeypatch)
     assert "__cudnn$fmhaSoftmax" in text and '"mask_type": "CAUSAL"' in text
     window = pattern.window if isinstance(pattern, Banded) else 0
     assert f'"sliding_window_length": {window}' in text
 
 
-def test_splash_compiles_ahead_of_time_for_tpu_v5e():
+@pytest.mark.parametrize(
+    "pattern, windows", [(Strided(8), [9, 0]), (Fixed(8, 2), [0, 0, 0]), (LogSparse(100), [100])], ids=repr
+)
+def test_cudnn_lowers_each_part_of_a_pattern_forward_and_backward_without_a_mask(pattern, windows, monkeypatch):
+    """A band and the columns; own blocks and two summaries; a band (its distances are plain products)."""
+
+    def gradients(q, k, v):
+        attention = functools.partial(kernel_attention, pattern=pattern, kernel="cudnn")
+        return jax.grad(lambda *x: attention(*x).astype(jnp.float32).sum(), (0, 1, 2))(q, k, v)
+
+    text = lowered_for_cuda(gradients, jax.ShapeDtypeStruct((2, 1025, 4, 64), jnp.bfloat16), monkeypatch)
+    assert text.count("custom_call @__cudnn$fmhaSoftmax(") == len(windows)
+    assert text.count("custom_call @__cudnn$fmhaSoftmaxBackward(") == len(windows)
+    found = [int(width) for width in re.findall(r'"sliding_window_length": (\d+)', text)]
+    assert sorted(found) == sorted(2 * windows)
+    assert text.count('"mask_type": "CAUSAL"') == 2 * len(windows) and "ScaleBias" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1"])
+def test_splash_compiles_every_pattern_ahead_of_time_for_tpu(topology):
+    """Each piece has three kernels: forward, and the gradients of queries and of keys and values."""
     if importlib.util.find_spec("libtpu") is None:
         pytest.skip("libtpu is not installed (extra tpu)")
-    program = """
+    program = f"""
         import functools, jax, jax.numpy as jnp
         from jax.experimental import topologies
         from jax.sharding import Mesh, NamedSharding, PartitionSpec
         from gpt_jax.attention.kernels import kernel_attention
-        from gpt_jax.attention.patterns import Banded, Dense
+        from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 
-        devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+        devices = topologies.get_topology_desc(platform="tpu", topology_name="{topology}").devices
         sharding = NamedSharding(Mesh(devices[:1], "x"), PartitionSpec())
-        x = jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16, sharding=sharding)
-        for pattern in (Dense(), Banded(256)):
+        x = jax.ShapeDtypeStruct((2, 2304, 4, 64), jnp.bfloat16, sharding=sharding)
+        expected = {{Dense(): 1, Banded(256): 1, Strided(8): 2, Fixed(16, 2): 3, LogSparse(256): 1}}
+        for pattern, pieces in expected.items():
             attention = functools.partial(kernel_attention, pattern=pattern, kernel="splash")
             gradients = jax.jit(jax.grad(lambda q, k, v: attention(q, k, v).astype(jnp.float32).sum(), (0, 1, 2)))
-            compiled = gradients.trace(x, x, x).lower(lowering_platforms=("tpu",)).compile()
-            assert "tpu_custom_call" in compiled.as_text()
+            compiled = gradients.trace(x, x, x).lower(lowering_platforms=("tpu",)).compile().as_text()
+            assert compiled.count('custom_call_target="tpu_custom_call"') == 3 * pieces, pattern
         print("compiled")
     """
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
@@ -118,7 +144,7 @@ def test_splash_compiles_ahead_of_time_for_tpu_v5e():
         [sys.executable, "-c", textwrap.dedent(program)],
         env=environment,
         capture_output=True,
-        timeout=300,
+        timeout=600,
         encoding="utf-8",
     )
     assert result.stdout.endswith("compiled\n"), result.stderr[-2000:]
