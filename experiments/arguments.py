@@ -57,6 +57,11 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of all runs (runs/)")
 
 
+def add_results(parser: argparse.ArgumentParser) -> None:
+    text = "where published runs are (results/ of the checkout)"
+    parser.add_argument("--results", type=Path, metavar="DIR", help=text)
+
+
 def add_profile(parser: argparse.ArgumentParser) -> None:
     text = "record N steps in DIR/profile for xprof, and say where their time went"
     parser.add_argument("--profile", type=whole(1, 1000), default=0, metavar="N", help=text)

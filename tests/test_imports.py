@@ -24,6 +24,7 @@ LAYERS = (
     ("experiments.command", "experiments.arguments", "experiments.terminal"),
     ("experiments.measurements", "experiments.corpora"),
     ("experiments.runs",),
+    ("experiments.published",),
     ("experiments.verdicts",),
     ("experiments.claims",),
     ("experiments.commands",),

@@ -1,57 +1,79 @@
-"""`report`: the verdicts on what was run."""
+"""`report`: the verdicts on what was run, or was published."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from experiments import experiment as experiments
-from experiments.arguments import add_out
-from experiments.command import START, Command
+from experiments.arguments import add_out, add_results
+from experiments.command import Command
 from gpt_jax.errors import InputError, unknown
+
+OTHER = (experiments.FINETUNE, experiments.TRAIN)  # runs that compare nothing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="NAME_OR_DIR", help="an experiment, or a folder of runs")
+    text = "an experiment, a folder of runs, or a published file"
+    parser.add_argument("target", nargs="?", metavar="NAME_OR_DIR", help=text)
+    parser.add_argument("--all", action="store_true", help="every experiment that has published runs")
+    text = "read run folders, or results/ (run folders if there are any; with --all: published)"
+    parser.add_argument("--from", dest="source", choices=("runs", "published"), help=text)
     parser.add_argument("--json", action="store_true", help="every comparison as an object; writes no files")
     add_out(parser)
+    add_results(parser)
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Reports on an experiment by name, or on all that a folder holds, fine-tuned tasks and recipes too."""
-    from experiments.runs.results import experiment_folders
+    """Reports on an experiment by name, on all that a folder holds, fine-tuned tasks and recipes too, or on all."""
     from experiments.verdicts.printout import print_named_runs, print_report
 
-    target = arguments.target
-    if target in experiments.names():
-        folders = {target: arguments.out / target}
-        if not folders[target].is_dir():
-            raise InputError(f"{folders[target]}: no such folder: {START} run {target} comes first, or give --out")
-    elif Path(target).exists():
-        folders = experiment_folders(Path(target))
-    else:
-        raise unknown("experiment or folder", target, experiments.names())
-    other = (experiments.FINETUNE, experiments.TRAIN)  # runs that compare nothing
+    reports, others = read(arguments)
     if arguments.json:
         from experiments.verdicts.objects import comparisons
 
-        claims = {name: folder for name, folder in folders.items() if name not in other}
-        objects = [one for name, folder in claims.items() for one in comparisons(experiments.load(name), folder)]
+        objects = [one for runs in reports for one in comparisons(runs)]
         print(json.dumps(objects, indent=2, allow_nan=False))
         return 0
-    for name, folder in folders.items():
-        if name in other:
-            print_named_runs(folder)
-        else:
-            print_report(experiments.load(name), folder)
+    for runs in reports:
+        inside = (arguments.out / "published" / runs.experiment.name / runs.scale) if runs.published else runs.where
+        print_report(runs, inside)
+    for folder in others:
+        print_named_runs(folder)
     return 0
+
+
+def read(arguments: argparse.Namespace) -> tuple[list[Any], list[Path]]:
+    """The runs (`sources.Runs`) of each report that is asked for, and the folders of runs that compare nothing."""
+    from experiments.runs.results import experiment_folders
+    from experiments.verdicts import sources
+
+    target, where = arguments.target, (arguments.out, arguments.results, arguments.source)
+    if (target is None) is not arguments.all:
+        raise InputError(f"NAME_OR_DIR: {target!r} is not allowed with{'' if arguments.all else 'out'} --all: one is")
+    if arguments.all:
+        claims = [experiments.load(name) for name in experiments.names()]
+        choice = arguments.source or "published"
+        found = [sources.if_any(e, arguments.out, arguments.results, choice) for e in claims]
+        return [runs for several in found for runs in several], []
+    if target in experiments.names():
+        return sources.found(experiments.load(target), *where), []
+    path = Path(target)
+    if path.is_file():
+        return [sources.in_file(experiments.load(path.parent.name), path)], []
+    if not path.exists():
+        raise unknown("experiment, folder or published file", target, experiments.names())
+    folders = experiment_folders(path)
+    reports = [sources.in_folder(experiments.load(n), folder) for n, folder in folders.items() if n not in OTHER]
+    return reports, [folder for name, folder in folders.items() if name in OTHER]
 
 
 COMMAND = Command(
     group="judge",
-    help="the verdicts on what was run",
-    example="python -m experiments report layer_norm",
+    help="the verdicts on what was run, or on what was published",
+    example="python -m experiments report layer_norm --from published",
     arguments=add_arguments,
     act=report,
 )

@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     from experiments.runs.sweep.member import members
     from experiments.runs.sweep.ways import choose, make_runs
     from experiments.verdicts.printout import print_report
+    from experiments.verdicts.sources import in_folder
 
     console = joined_console(arguments.hosts)
     console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}")
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.out / e.name
         console.print(f"copy the parts into one {folder}; then: {typed('report', folder)}", soft_wrap=True)
     elif len(configs) > len(lost) and (len(configs) > 1 or e.comparisons):
-        print_report(e, arguments.out / e.name)
+        print_report(in_folder(e, arguments.out / e.name), arguments.out / e.name)
     for line in lost:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if lost else 0

@@ -84,6 +84,10 @@ class Kind(Protocol):
         """What is wrong with the weights that the folder keeps, a text each."""
         ...
 
+    def final_parameters(self, config: RunConfig, folder: Path) -> Any:
+        """The parameters that a finished run ended with; None where its folder no longer has them."""
+        ...
+
 
 def kind_of(config: RunConfig) -> Kind:
     """The kind of run that `config` describes. Each is imported where it is used."""

@@ -1,34 +1,56 @@
-"""Reads the results of runs: every `result.json` below a folder, checked and never mixed."""
+"""Reads the results of runs, checked and never mixed: every `result.json` below a folder, or lines that were published.
+
+A `Result` is one finished run, wherever it was read from.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.experiment import FAILED, Experiment
 from gpt_jax.config import flatten
-from gpt_jax.disk import read_json
+from gpt_jax.disk import read_json, read_jsonl
 from gpt_jax.errors import InputError, unknown
 
 FIELDS = {"experiment": str, "arm": str, "seed": int, "scale": str, "metrics": dict, "config_digest": str}
 LOSS, UNIGRAM = "validation/loss", "validation/unigram_entropy"  # nats/token
 MISSING = "(missing)"
+SECTIONS = ("model.", "data.", "optimizer.", "training.", "finetuning.")
+# How numbers are computed and not which: runs that differ in these alone are runs of one config.
+COMPUTED = ("model.attention_implementation", "model.remat", "model.loss_chunk", "training.tensorboard")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over a run: the values, and at which step and after how many tokens each was measured."""
+
+    step: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+    value: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run; `failure` says why it counts as failed, "" where it does not."""
+    """One finished run; `failure` says why it counts as failed, "" where it does not.
 
-    folder: Path
+    `where` is its folder, or the file and line that it was published in. `config` is its whole config, dotted.
+    """
+
+    where: str
     experiment: str
     arm: str
     seed: int
     scale: str
-    metrics: dict[str, Any]
+    metrics: Mapping[str, Any]
     config_digest: str
     failure: str = ""
+    folder: Path | None = None  # None: a published run, whose curves and config are here
+    curves: Mapping[str, Curve] | None = None
+    published_config: Mapping[str, Any] | None = None
 
     def value(self, metric: str) -> float:
         """A number of this run; `FAILED` is 0 or 1, and NaN stands for one that is not there."""
@@ -37,6 +59,28 @@ class Result:
         value = self.metrics.get(metric)
         return float(value) if isinstance(value, int | float) else math.nan
 
+    def curve(self, metric: str) -> Curve:
+        """What the run logged of `metric`, as far as it was kept; empty where that is nothing."""
+        if self.curves is not None:
+            return self.curves.get(metric, Curve())
+        assert self.folder is not None
+        return curve_of([line for _, line in read_jsonl(self.folder / "metrics.jsonl")], metric)
+
+    def settings(self) -> dict[str, Any]:
+        """The whole config, dotted, without the mesh. Raises `InputError`."""
+        values = self.published_config
+        if values is None:
+            assert self.folder is not None
+            flat = flatten(read_json(self.folder / "config.json", dict))
+            values = {key.removeprefix("config."): value for key, value in flat.items()}
+        return {key: value for key, value in values.items() if key.startswith(SECTIONS)}
+
+
+def curve_of(lines: Iterable[Mapping[str, Any]], metric: str) -> Curve:
+    """A metric of the lines of a log. Values that are not there, or not finite, are left out."""
+    points = [(line["step"], line["tokens"], line[metric]) for line in lines if line.get(metric) is not None]
+    return Curve(*(tuple(column) for column in zip(*points, strict=True))) if points else Curve()
+
 
 def read_result(path: Path) -> Result:
     """One `result.json`. Raises `InputError` that names the file and what is wrong in it."""
@@ -44,7 +88,7 @@ def read_result(path: Path) -> Result:
     for name, kind in FIELDS.items():
         if not isinstance(values.get(name), kind):
             raise InputError(f"{path}: {name}: {values.get(name, MISSING)!r} is not allowed: {kind.__name__} is")
-    return Result(folder=path.parent, **{name: values[name] for name in FIELDS})
+    return Result(str(path.parent), folder=path.parent, **{name: values[name] for name in FIELDS})
 
 
 def failure(result: Result, plateau: float | None) -> str:
@@ -75,25 +119,30 @@ def experiment_folders(folder: Path) -> dict[str, Path]:
 
 
 def read_results(folder: Path, experiment: Experiment) -> list[Result]:
-    """All finished runs of an experiment's folder, with failures marked, in the order of its arms and of seeds.
+    """All finished runs of an experiment's folder (`collected`)."""
+    return collected([read_result(path) for path in sorted(folder.glob("*/seed-*/result.json"))], experiment)
+
+
+def collected(results: Sequence[Result], experiment: Experiment) -> list[Result]:
+    """The runs of one report, with failures marked, in the order of the experiment's arms and of seeds.
 
     Raises `InputError` on an arm the experiment does not have, on two scales, and on configs that differ in
     more than the arms' own keys and the seed: a mean over those would be of nothing.
     """
-    results = [read_result(path) for path in sorted(folder.glob("*/seed-*/result.json"))]
-    first: dict[str, tuple[Result, dict[str, Any]]] = {}  # of the folder, and of each arm
+    first: dict[str, tuple[Result, dict[str, Any]]] = {}  # of all, and of each arm
     for result in results:
         if result.arm not in experiment.arms:
-            raise unknown(f"arm of {experiment.name} in {result.folder}", result.arm, experiment.arms)
-        whole = _settings(result)
+            raise unknown(f"arm of {experiment.name} in {result.where}", result.arm, experiment.arms)
+        whole = {"scale": result.scale, **result.settings()}
+        whole = {key: value for key, value in whole.items() if key not in (*COMPUTED, "training.seed")}
         common = {key: value for key, value in whole.items() if key not in experiment.arm_keys}
         for scope, settings in (("", common), (result.arm, whole)):
             reference, theirs = first.setdefault(scope, (result, settings))
             for key in sorted({*settings, *theirs}):
                 if settings.get(key) != theirs.get(key):
                     raise InputError(
-                        f"{folder}: {key} is {theirs.get(key)!r} in {reference.folder.relative_to(folder)} and "
-                        f"{settings.get(key)!r} in {result.folder.relative_to(folder)}: one report, one value"
+                        f"{key} is {theirs.get(key)!r} in {reference.where} and {settings.get(key)!r} in "
+                        f"{result.where}: one report, one value"
                     )
     order = list(experiment.arms)
     return [
@@ -105,12 +154,3 @@ def read_results(folder: Path, experiment: Experiment) -> list[Result]:
 def unfinished(folder: Path) -> list[Path]:
     """Run folders that were begun and have no result yet."""
     return sorted(p.parent for p in folder.glob("*/seed-*/config.json") if not (p.parent / "result.json").exists())
-
-
-def _settings(result: Result) -> dict[str, Any]:
-    """What runs of one arm have in common: the scale, and the whole config without the seed."""
-    flat = flatten(read_json(result.folder / "config.json", dict))
-    values = {key.removeprefix("config."): value for key, value in flat.items()}
-    sections = ("model.", "data.", "optimizer.", "training.", "finetuning.")
-    kept = {key: value for key, value in values.items() if key.startswith(sections) and key != "training.seed"}
-    return {"scale": result.scale, **kept}

@@ -22,10 +22,10 @@ def run_folders(folder: Path) -> list[Path]:
     return found
 
 
-def verify_run(folder: Path) -> list[str]:
-    """What is wrong with a run folder, one line for each fault."""
+def verify_run(folder: Path, weights: bool = True) -> list[str]:
+    """What is wrong with a run folder, one line for each fault; without `weights`, they are not read."""
     problems: list[str] = []
-    for check in (_config, _metrics, _result, _files, _weights):
+    for check in (_config, _metrics, _result, _files, *((_weights,) if weights else ())):
         try:
             problems += check(folder)
         except InputError as error:
@@ -72,7 +72,9 @@ def _files(folder: Path) -> list[str]:
 
 def _weights(folder: Path) -> list[str]:
     """The newest checkpoint, or the fine-tuned classifier, can be read, and holds finite numbers."""
-    config = _read_config(folder)
+    config, result = _read_config(folder), folder / "result.json"
+    if result.exists() and read_result(result).metrics.get("diverged"):
+        return []  # what a diverged run kept, if anything, is of before
     return kind_of(config).wrong_weights(config, folder)
 
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-from experiments.experiment import Experiment
-from experiments.runs.results import read_results
 from experiments.verdicts.judge import Judged, judge_all
-from gpt_jax.errors import InputError
+from experiments.verdicts.sources import Runs
 
 
-def comparisons(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
-    """Every comparison of the finished runs in `folder` (DIR/EXPERIMENT). Raises `InputError` where there are none."""
-    results = read_results(folder, experiment)
-    if not results:
-        raise InputError(f"{folder}: no finished run (result.json): nothing to report on {experiment.name}")
-    return [
-        {"claim": experiment.name, "scale": results[0].scale, **as_object(j)} for j in judge_all(results, experiment)
-    ]
+def comparisons(runs: Runs) -> list[dict[str, Any]]:
+    """Every comparison of the runs of one report. `read` says where they were read."""
+    of = {"claim": runs.experiment.name, "scale": runs.scale, "read": str(runs.where)}
+    return [{**of, **as_object(one)} for one in judge_all(runs.results, runs.experiment)]
 
 
 def as_object(judged: Judged) -> dict[str, Any]:
@@ -40,7 +33,7 @@ def as_object(judged: Judged) -> dict[str, Any]:
         "treatment": judged.treatment,
         "control": judged.control,
         "p": _number(judged.p),
-        "p_holm": _number(judged.holm),
+        "holm": _number(judged.holm),
         "pairs_needed": judged.needed,
         "notes": list(judged.notes),
     }

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from experiments.experiment import Comparison
-from experiments.runs.pictures import empty, new_figure, save, series, style
+from experiments.runs.pictures import empty, new_figure, save, style
 from experiments.runs.results import LOSS, Result
 from experiments.verdicts.judge import Judged
-from gpt_jax.disk import read_jsonl
 
 
 def loss_by_arm(results: Sequence[Result], png_path: Path, metric: str = LOSS) -> Path:
     """`metric` over tokens: one thin line per run, one thick line for each arm's mean; failures dotted."""
     figure, axes = new_figure("tokens seen", metric)
     for color, (arm, runs) in _colors(_grouped(results)):
-        curves = [(run, *series(_lines(run), metric)) for run in runs]
+        curves = [(run, curve.tokens, curve.value) for run in runs for curve in [run.curve(metric)]]
         for run, tokens, values in curves:
             axes.plot(tokens, values, color=color, linewidth=0.7, alpha=0.5, linestyle=":" if run.failure else "-")
         good = [(tokens, values) for run, tokens, values in curves if not run.failure and len(tokens)]
@@ -88,10 +87,6 @@ def profile(results: Sequence[Result], metric: str, axis: str, png_path: Path) -
         axes.set_yscale("log")
     _legend(axes)
     return save(figure, png_path)
-
-
-def _lines(run: Result) -> list[dict[str, Any]]:
-    return [line for _, line in read_jsonl(run.folder / "metrics.jsonl")]
 
 
 def _grouped(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -9,21 +9,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.experiment import Experiment
 from experiments.runs.results import read_result
 from experiments.runs.screen import Screen
 from experiments.terminal import make_console, print_whole
 from experiments.verdicts import report as reports
+from experiments.verdicts.sources import Runs
 from experiments.verdicts.statistics import mean_and_sd, t_interval
 
 # What a fine-tuning's figures are of: a split, a pair's gap, or a baseline.
 SPLITS = ("train/", "validation/", "test/", "ood", "gap/", "relative_gap/", "detection/", "majority/", "bag_of_words/")
 
 
-def print_report(e: Experiment, folder: Path) -> None:
-    """Makes the report of one experiment's folder, and prints its verdicts and its table."""
-    console = make_console()
-    made = reports.make_report(e, folder)
+def print_report(read: Runs, folder: Path) -> None:
+    """Makes the report of the runs of one experiment in `folder`, and prints its verdicts and its table."""
+    console, e = make_console(), read.experiment
+    made = reports.make_report(read, folder)
     table = Table("arm", "runs", "failed", *e.metrics, title=f"{e.name}: mean ± sd", title_justify="left", box=None)
     for column in table.columns[1:]:
         column.overflow = "fold"
@@ -35,7 +35,7 @@ def print_report(e: Experiment, folder: Path) -> None:
             print(reports.verdict_line(judged))
     if made.missing:
         console.print(f"partial: {len(made.missing)} of the scale's runs are not finished")
-    print(f"report: {made.path}")
+    print(f"read: {read.where}\nreport: {made.path}")
 
 
 def print_named_runs(folder: Path) -> None:

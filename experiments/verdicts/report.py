@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.experiment import FAILED, SMOKE, Experiment
-from experiments.runs.results import Result, read_results, unfinished
+from experiments.runs.results import Result
 from experiments.verdicts import plots
 from experiments.verdicts.evidence import NATS, SCORE
 from experiments.verdicts.judge import Judged, judge_all
+from experiments.verdicts.sources import Runs
 from experiments.verdicts.statistics import mean_and_sd, t_interval
-from gpt_jax.errors import InputError
+from gpt_jax.disk import write_atomically
 from gpt_jax.intervals import Interval, proportion
 
 RULE = f"""\
@@ -41,50 +41,54 @@ the first stage."""
 class Report:
     """What `report` prints and where it wrote."""
 
-    experiment: Experiment
-    results: list[Result]
+    runs: Runs
     judged: list[Judged]
     missing: list[str]
     path: Path
     pictures: list[Path]
 
+    @property
+    def experiment(self) -> Experiment:
+        return self.runs.experiment
 
-def make_report(experiment: Experiment, folder: Path) -> Report:
-    """Reads all results in `folder` (DIR/EXPERIMENT), judges them, writes `report.md` and its pictures there.
+    @property
+    def results(self) -> list[Result]:
+        return self.runs.results
 
-    Raises `InputError` where nothing is finished, or where the runs do not belong in one report.
-    """
-    results = read_results(folder, experiment)
-    if not results:
-        raise InputError(f"{folder}: no finished run (result.json): nothing to report on {experiment.name}")
+
+def make_report(runs: Runs, folder: Path) -> Report:
+    """Judges the runs, and writes `report.md` and its pictures into `folder`."""
+    experiment, results = runs.experiment, runs.results
     judged = judge_all(results, experiment)
-    missing = missing_runs(experiment, results, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     pictures = [plots.loss_by_arm(results, folder / "loss.png")]
     if any(one.differences for one in judged):
         pictures.append(plots.differences(judged, folder / "differences.png"))
     for metric, axis in experiment.profiles.items():
         if any(isinstance(r.metrics.get(metric), list) for r in results):
             pictures.append(plots.profile(results, metric, axis, folder / f"{metric.replace('/', '_')}.png"))
-    report = Report(experiment, results, judged, missing, folder / "report.md", pictures)
-    _write(report.path, to_markdown(report))
+    report = Report(runs, judged, missing_runs(runs), folder / "report.md", pictures)
+    write_atomically(report.path, to_markdown(report))
     return report
 
 
-def missing_runs(experiment: Experiment, results: Sequence[Result], folder: Path) -> list[str]:
+def missing_runs(runs: Runs) -> list[str]:
     """The runs of the scale's plan, and those begun, that have no result; in words."""
-    scale = results[0].scale
-    done = {(r.arm, r.seed) for r in results}
-    begun = {(p.parent.name, p.name.removeprefix("seed-")) for p in unfinished(folder)}
+    experiment, scale = runs.experiment, runs.scale
+    done = {(r.arm, r.seed) for r in runs.results}
     planned = [(arm, seed) for arm in experiment.select(scale) for seed in experiment.scale(scale).seeds]
-    out = [f"{arm} seed {seed} (begun)" for arm, seed in sorted(begun)]
-    return out + [f"{arm} seed {s}" for arm, s in planned if (arm, s) not in done and (arm, str(s)) not in begun]
+    out = [f"{arm} seed {seed} (begun)" for arm, seed in sorted(runs.begun)]
+    return out + [f"{arm} seed {s}" for arm, s in planned if (arm, s) not in done and (arm, str(s)) not in runs.begun]
 
 
 def to_markdown(report: Report) -> str:
     """The whole report."""
     e, results = report.experiment, report.results
     parts = [f"# {e.name}", e.claim.strip(), f"Source: {e.source}"]
-    state = f"Scale `{results[0].scale}`: {len(results)} finished runs of {len({r.arm for r in results})} arms."
+    state = f"Scale `{results[0].scale}`: {len(results)} finished runs of {len({r.arm for r in results})} arms, "
+    state += (
+        f"read from {'the published file' if report.runs.published else 'the run folders in'} `{report.runs.where}`."
+    )
     if report.missing:
         state += f" **Partial**: {len(report.missing)} not finished: {', '.join(report.missing)}."
     if results[0].scale == SMOKE:
@@ -253,9 +257,3 @@ def _per_seed(judged: Iterable[Judged]) -> list[str]:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

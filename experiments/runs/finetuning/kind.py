@@ -82,6 +82,9 @@ class Finetuning:
         finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restore(folder).trained))
         return [] if finite else [f"{folder / WEIGHTS}: its parameters are not all finite"]
 
+    def final_parameters(self, config: RunConfig, folder: Path) -> Any:
+        return restore(folder).trained if (folder / WEIGHTS).is_file() else None
+
 
 def suggested_texts(materials: Materials) -> list[str]:
     """`classify`'s arguments for the shortest example that the classifier was not trained on."""

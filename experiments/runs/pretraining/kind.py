@@ -22,7 +22,7 @@ from gpt_jax.data.sources import open_source
 from gpt_jax.data.tokenizers import Tokenizer, make_tokenizer
 from gpt_jax.disk import cache_root, digest_of
 from gpt_jax.errors import InputError
-from gpt_jax.loading import restore
+from gpt_jax.loading import checkpoint_steps, restore
 from gpt_jax.parallel.hosts import is_writer
 from gpt_jax.training.checkpoint import require_readable_name
 from gpt_jax.training.plan import make_plan
@@ -124,6 +124,11 @@ class Pretraining:
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):
             problems.append(f"{folder / 'checkpoints'}: the newest checkpoint's parameters are not all finite")
         return problems
+
+    def final_parameters(self, config: RunConfig, folder: Path) -> Any:
+        last = make_plan(config).steps
+        there = last in checkpoint_steps(folder)
+        return restore(config, folder, lambda line: None, last).params if there else None
 
 
 def checkpoint_bytes(config: RunConfig) -> int:

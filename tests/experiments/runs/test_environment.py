@@ -10,8 +10,8 @@ import pytest
 from experiments.runs.environment import environment, processor, unplaced
 
 KEYS = {
-    "commit", "dirty", "python", "platform", "processor", "packages", "devices", "chips", "processes", "driver", "cuda",
-    "cudnn", "plugin", "runtime", "libtpu", "xla_flags", "variables", "jax_settings",
+    "commit", "dirty", "python", "platform", "processor", "cores", "packages", "devices", "chips", "processes",
+    "driver", "cuda", "cudnn", "plugin", "runtime", "libtpu", "xla_flags", "variables", "jax_settings",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from experiments.experiment import Comparison, Scale
 from experiments.runs.results import read_results
 from experiments.verdicts.judge import judge_all
 from experiments.verdicts.report import make_report
+from experiments.verdicts.sources import in_folder
 from experiments.verdicts.stages import first_stage, plan, plan_lines, second_stage
 from tests.experiments.made_up import made_up, write_run
 
@@ -61,7 +62,7 @@ def test_the_interval_of_two_stages_is_steins_and_the_report_says_what_could_be_
     assert judged.interval.estimate == pytest.approx(-0.3)
     assert judged.could_see == pytest.approx(4.302653 * 0.1 / 5**0.5, rel=1e-5)
     assert judged.could_see < 0.2
-    text = make_report(e, tmp_path / e.name).path.read_text(encoding="utf-8")
+    text = make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).path.read_text(encoding="utf-8")
     assert "| new - old | validation/loss | 0.2 | 0.1 | 5 | 0.1924 | 5 |" in text
 
 

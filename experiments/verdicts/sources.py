@@ -1,0 +1,75 @@
+"""Where a report reads its runs: in run folders, or in published files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from experiments.command import START
+from experiments.experiment import Experiment
+from experiments.published.file import RESULTS, published_files, read_published
+from experiments.runs.results import Result, read_results, unfinished
+from gpt_jax.errors import InputError
+
+From = Literal["runs", "published"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The finished runs of one report, `where` they were read, and the runs (arm, seed) that were begun there."""
+
+    experiment: Experiment
+    results: list[Result]
+    where: Path
+    begun: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scale(self) -> str:
+        return self.results[0].scale
+
+    @property
+    def published(self) -> bool:
+        return self.where.suffix == ".jsonl"
+
+
+def in_folder(experiment: Experiment, folder: Path) -> Runs:
+    """The runs of DIR/EXPERIMENT. Raises `InputError` where none is finished."""
+    results = read_results(folder, experiment)
+    if not results:
+        raise InputError(f"{folder}: no finished run (result.json): nothing to report on {experiment.name}")
+    begun = ((path.parent.name, path.name.removeprefix("seed-")) for path in unfinished(folder))
+    return Runs(experiment, results, folder, tuple(begun))
+
+
+def in_file(experiment: Experiment, path: Path) -> Runs:
+    """The runs of results/CLAIM/SCALE.jsonl. Raises `InputError` where there are none."""
+    results = read_published(path, experiment)
+    if not results:
+        raise InputError(f"{path}: no line: nothing to report on {experiment.name}")
+    return Runs(experiment, results, path)
+
+
+def if_any(experiment: Experiment, out: Path, root: Path | None = None, chosen: From | None = None) -> list[Runs]:
+    """The runs of an experiment: of its folder in `out` if one is finished there, else the published ones, by scale.
+
+    `chosen` takes the one or the other. None at all give an empty list. Raises `InputError` on damaged ones.
+    """
+    folder = out / experiment.name
+    if chosen != "published" and any(folder.glob("*/seed-*/result.json")):
+        return [in_folder(experiment, folder)]
+    files = [] if chosen == "runs" else published_files(experiment.name, root or RESULTS)
+    return [in_file(experiment, path) for path in files]
+
+
+def found(experiment: Experiment, out: Path, root: Path | None = None, chosen: From | None = None) -> list[Runs]:
+    """`if_any`. Raises `InputError` where there are none."""
+    runs = if_any(experiment, out, root, chosen)
+    if not runs:
+        places = {"runs": f"{out / experiment.name}", "published": f"{root or RESULTS}"}
+        read = [place for kind, place in places.items() if chosen in (None, kind)]
+        raise InputError(
+            f"{experiment.name}: no finished run in {' or '.join(read)}: {START} run {experiment.name} comes first, or "
+            "give --out"
+        )
+    return runs
