@@ -57,7 +57,7 @@ class Checks:
                 raise InputError(f"{folder}: its data {name!r} is unknown: {', '.join(BUILT_IN)} and public names are")
         result, kind = read_json(folder / "result.json", dict), kind_of(config)
         data = (config.data, config.finetuning.task)
-        now = self._once(data, lambda: kind.source_digest(config, self._data_dir))
+        now = self._once(data, lambda: kind.origins(config, self._data_dir)["source_digest"])
         stated, made = result.get("source_digest"), now
         if stated is None:  # as of earlier versions: what was made of the source is compared
             wanted = Run(config, folder, identity, self._data_dir, self._screen, True, None, "", lambda: False)

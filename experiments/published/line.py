@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import types
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +41,8 @@ class Published:
     - `log_digest` is of all that the run logged, clocks apart; `curves` are a part of that.
     - `parameters_digest` is of the parameters after the last step.
 
-    None stands for what is not known.
+    `source_digest` is of the data as it was read, `data_digest` of what was made of it, and `weights_digest` of the
+    weights that a fine-tuning starts from. None stands for what is not known, or is not there.
     """
 
     claim: str
@@ -53,6 +56,7 @@ class Published:
     config_digest: str
     data_digest: str
     source_digest: str | None
+    weights_digest: str | None
     log_digest: str
     parameters_digest: str | None
     commit: str
@@ -102,13 +106,14 @@ class Published:
         )
 
 
-KINDS: dict[str, tuple[type, ...]] = {
-    "claim": (str,), "scale": (str,), "arm": (str,), "seed": (int,), "outcome": (str,), "metrics": (dict,),
-    "curves": (dict,), "config": (dict,), "config_digest": (str,), "data_digest": (str,),
-    "source_digest": (str, type(None)), "log_digest": (str,), "parameters_digest": (str, type(None)), "commit": (str,),
-    "environment": (dict,), "how": (list,), "tokens": (int, type(None)), "flops": (int, float, type(None)),
-    "seconds": (int, float, type(None)), "sample": (str,),
-}  # fmt: skip
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """What JSON gives for a field of this type: int too for float, and None for an optional one."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain = [typing.get_origin(option) or option for option in options]
+    return (*plain, *((int,) if float in plain else ()))
+
+
+KINDS = {name: _kinds(hint) for name, hint in typing.get_type_hints(Published).items()}
 
 
 def parsed(values: Mapping[str, Any], where: str) -> Published:
@@ -117,7 +122,7 @@ def parsed(values: Mapping[str, Any], where: str) -> Published:
         if name not in KINDS:
             raise InputError(f"{where}: {name} is not allowed: a line has {', '.join(sorted(KINDS))}")
         if name not in values or not isinstance(values[name], KINDS[name]) or isinstance(values[name], bool):
-            kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KINDS[name])
+            kinds = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in KINDS[name])
             raise InputError(f"{where}: {name}: {values.get(name, '(missing)')!r} is not allowed: {kinds} is")
     if values["outcome"] not in ("finished", "diverged"):
         raise InputError(f"{where}: outcome: {values['outcome']!r} is not allowed: finished or diverged is")
@@ -162,6 +167,7 @@ def published_run(folder: Path, source_digest: str | None = None, cores: int | N
         config_digest=digest(config),
         data_digest=str(values.get("data_digest")),
         source_digest=values.get("source_digest", source_digest),
+        weights_digest=values.get("weights_digest"),
         log_digest=log_digest(lines),
         parameters_digest=None if diverged else _parameters_digest(config, folder),
         commit=str(environment.get("commit")),
