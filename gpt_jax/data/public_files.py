@@ -18,9 +18,14 @@ from gpt_jax.errors import InputError
 Fields = type | tuple[type, ...]
 
 
+def public_root() -> Path:
+    """Where `python -m experiments data get` puts public files, a folder for each set: `public` in the cache."""
+    return disk.cache_root() / "public"
+
+
 @dataclass(frozen=True)
 class Files:
-    """Task data below `root`. `root` is None where no folder was given."""
+    """Task data below `root`. Where no folder was given (`root` is None), what was fetched to `public_root()`."""
 
     root: Path | None = None
 
@@ -35,13 +40,16 @@ class Files:
     def find_all(self, *names: str, kinds: str = "file folder") -> list[Path]:
         """All files or folders of the first of `names` of which there is one, the least deep first."""
         wanted = " or ".join(repr(name) for name in names)
-        if self.root is None:
-            raise InputError(f"--data-dir: a folder that holds {wanted} is needed")
+        root = self.root or public_root()
         for name in names:
             for pattern in (name, f"{name}.gz"):
-                found = [p for p in self.root.glob(f"**/{pattern}") if ("folder" if p.is_dir() else "file") in kinds]
+                found = [p for p in root.glob(f"**/{pattern}") if ("folder" if p.is_dir() else "file") in kinds]
                 if found:
                     return sorted(found, key=lambda path: (len(path.parts), path))
+        if self.root is None:
+            raise InputError(
+                f"--data-dir: a folder that holds {wanted} is needed, or what `python -m experiments data get` fetches"
+            )
         raise InputError(f"--data-dir: {str(self.root)!r} holds no {wanted}, at any depth")
 
     def has(self, *names: str, kinds: str = "file folder") -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gpt_jax.data import plays
 from gpt_jax.data.text import Document, Source
@@ -26,6 +27,8 @@ from gpt_jax.errors import InputError, unknown
 
 FILE_FORMAT = "array_record"
 REFUSED = (*DENIED, *NO_LOCKS)
+PATIENCE = (5.0, 20.0)  # seconds for a connection, and for the next bytes of an answer
+RETRIES = 1  # of a request that fails
 LAZY_PACKAGES = ("text", "summarization", "translate", "text_simplification")  # of them GLUE and SuperGLUE: not
 # known to TFDS by name until imported
 
@@ -85,13 +88,21 @@ def _found(dataset: str, data_dir: Path | None, root: Path) -> Any:
 
 def _prepared(builder: Any, root: Path) -> Any:
     """The builder, with its dataset on disk. A dataset that is there is neither locked nor written."""
+    import requests
+
     with quiet():
         try:
             if not builder.is_prepared():
-                with lock(root, "tfds"):
+                with lock(root, "tfds"), bounded():
                     builder.download_and_prepare()
         except InputError:
             raise
+        except requests.exceptions.ConnectionError as error:
+            host = urlsplit(error.request.url).netloc if error.request is not None else "a server"
+            raise InputError(
+                f"data.source: TFDS cannot prepare {builder.name!r}: {host} does not answer: is there a network? "
+                f"Allowed: --data-dir with the original files, or the dataset prepared in {str(builder.data_path)!r}"
+            ) from None
         except Exception as error:
             refused = next((one for one in _chain(error) if isinstance(one, OSError) and one.errno in REFUSED), None)
             if refused is not None:
@@ -105,6 +116,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """Has TFDS give up a download within seconds where nobody answers; it tries for minutes, ten times."""
+    from tensorflow_datasets.core.download import downloader
+
+    opened, retries = downloader._open_url, downloader.MAX_RETRIES  # not public: test_sources.py says if they go
+
+    def open_in_time(url: str, **options: Any) -> Any:
+        return opened(url, **options, **({"timeout": PATIENCE} if url.startswith("http") else {}))
+
+    downloader._open_url, downloader.MAX_RETRIES = open_in_time, RETRIES
+    try:
+        yield
+    finally:
+        downloader._open_url, downloader.MAX_RETRIES = opened, retries
 
 
 def _examples(builder: Any, text_key: str = "text") -> Iterator[Document]:

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import sys
+import time
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 import zstandard
 
 from gpt_jax.data import tfds_source
@@ -446,3 +448,15 @@ def test_a_cache_that_tfds_may_not_write_is_one_line_that_names_it(root, capfd, 
 def test_what_else_tfds_fails_with_names_the_data_set(root):
     with pytest.raises(InputError, match="TFDS cannot prepare 'refusing': Failed to construct dataset"):
         tfds_source._prepared(Refusing(errno.ENOTCONN), root)
+
+
+def test_tfds_is_given_a_time_to_answer_and_one_more_try():
+    from tensorflow_datasets.core.download import downloader
+
+    opened, retries = downloader._open_url, downloader.MAX_RETRIES
+    with tfds_source.bounded():
+        started = time.perf_counter()
+        with pytest.raises(requests.exceptions.ConnectionError), downloader._open_url("http://127.0.0.1:9/data.zip"):
+            pass
+        assert time.perf_counter() - started < 2
+    assert (downloader._open_url, downloader.MAX_RETRIES) == (opened, retries)

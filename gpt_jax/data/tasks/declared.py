@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpt_jax.data.scenes import KINDS
 from gpt_jax.data.tasks.task import LabelledTask, Tfds
 from gpt_jax.errors import unknown
 
@@ -41,6 +42,10 @@ TASKS = (
     LabelledTask("openbookqa", "multiple_choice"),
     LabelledTask("mctest160", "multiple_choice", folder="mctest"),
     LabelledTask("mctest500", "multiple_choice", folder="mctest"),
+    LabelledTask("play_kind", "classification", KINDS),  # and these: plays.py
+    LabelledTask("play_follows", "entailment", NO_YES),
+    LabelledTask("play_speaker", "similarity", NO_YES),
+    LabelledTask("play_next", "multiple_choice"),
 )
 
 

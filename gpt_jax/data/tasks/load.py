@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from gpt_jax.data.public_files import public_root
 from gpt_jax.data.tasks import folder as folders
-from gpt_jax.data.tasks import readers
+from gpt_jax.data.tasks import plays, readers
 from gpt_jax.data.tasks.declared import get_task, task_names
 from gpt_jax.data.tasks.task import Example, LabelledTask, Splits
 from gpt_jax.errors import InputError
@@ -18,7 +19,8 @@ HELD_OUT = 0.1  # of the training examples, where a task has no validation split
 def load_task(name: str, data_dir: Path | None = None) -> tuple[LabelledTask, Splits]:
     """A task and its splits "train", "validation" and, where there is one, "test".
 
-    `name` is a declared task, or the path of a folder in the documented form. A tenth of the training examples, by a
+    `name` is a declared task, or the path of a folder in the documented form. Without `data_dir`, a declared task is
+    read from `public_root()` if it was fetched, and else from TFDS. A tenth of the training examples, by a
     hash of their text, is held out where there is no validation split. Raises `InputError`: unknown task, missing
     folder, or a malformed row, named by file and line.
     """
@@ -30,6 +32,10 @@ def load_task(name: str, data_dir: Path | None = None) -> tuple[LabelledTask, Sp
         task, splits = folders.read(own)
         return task, _held_out(task, splits)
     task = get_task(name)
+    if name in plays.BUILDERS:
+        return task, plays.BUILDERS[name]()
+    if data_dir is None and (public_root() / (task.folder or task.name)).is_dir():
+        data_dir = public_root()  # it was fetched
     if data_dir is None:
         from gpt_jax.data.tasks.tfds import from_tfds  # starts TFDS
 

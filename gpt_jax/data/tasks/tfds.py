@@ -14,7 +14,10 @@ def from_tfds(task: LabelledTask) -> tuple[LabelledTask, Splits]:
     """The splits as TFDS names them; "validation_matched" counts as validation. A label of -1 is none. The classes'
     names are TFDS's."""
     if task.tfds is None:
-        raise InputError(f"task: {task.name!r} is not in TFDS: give --data-dir, with its original files")
+        raise InputError(
+            f"task: {task.name!r} is not in TFDS: give --data-dir with its original files, or fetch them: "
+            f"python -m experiments data get {task.folder or task.name}"
+        )
     builder = builder_of(task.tfds.name)
     names = {"validation_matched": "validation", "test_matched": "test"}
     splits: Splits = {}

@@ -19,7 +19,7 @@ FILES = ("BLiMP.zip", "blimp.zip", "BLiMP/data", "blimp/data", "blimp")
 
 def items(files: Files, only: str | None = None) -> list[Item]:
     """Reads the .jsonl files as distributed, from their archive or folder. Without a folder, reads TFDS's."""
-    if files.root is None:
+    if files.root is None and not files.has(*FILES):
         rows = [row for name in ([only] if only else SETS) for row in tfds_rows(f"blimp/{name}", "train")]
     else:
         parts = files.members(".jsonl", *FILES)

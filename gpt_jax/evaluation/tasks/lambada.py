@@ -35,7 +35,7 @@ def as_item(passage: str) -> Item:
 
 def items(files: Files) -> list[Item]:
     """Reads OpenAI's text. Without a folder, reads TFDS's original text: lower case, with spaces around punctuation."""
-    if files.root is None:
+    if files.root is None and not files.has(*TEST):
         return [as_item(row["passage"]) for row in tfds_rows("lambada", "test")]
     return [as_item(row["text"]) for row in files.jsonl(*TEST, fields={"text": str})]
 

@@ -1,0 +1,138 @@
+"""Tasks of all four shapes from the built-in plays: nothing has to be fetched.
+
+| task | shape | question |
+|---|---|---|
+| `play_kind` | classification | which kind of play is this passage from: comedy, history or tragedy? |
+| `play_follows` | entailment | does this line come after those two, or elsewhere in the scene? |
+| `play_speaker` | similarity | do the same lips say both speeches of a scene? |
+| `play_next` | multiple choice | which of four lines of a scene comes after those three? |
+
+The splits are by play (data/scenes.py): train, validation and test share none, and "ood_kinds" has other kinds of play.
+Names of speakers and stage directions are left out. Classes are of equal number, right answers are in every place alike,
+and wrong lines are of the same scene and stand within a speech too, so that neither their words nor how a speech
+begins tells them apart. The draw is the same at every call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from gpt_jax.data.scenes import KINDS, OOD, Scene, choose, scenes, shuffled
+from gpt_jax.data.tasks.task import Example, Splits
+
+SIZES = {"train": 6000, "validation": 600, "test": 2000, OOD: 2000}  # at most, of each split
+WORDS = 55  # of a passage whose kind is asked
+SPEECH = (6, 30)  # words of a speech whose speaker is asked
+LINE = (4, 14)  # words of a line
+ANSWERS = 4
+
+
+def play_kind() -> Splits:
+    """Passages of about `WORDS` words, as many of each kind; Pericles, which has no label, is left out."""
+    return _drawn("play_kind", passages)
+
+
+def play_follows() -> Splits:
+    """Two lines and a third: 1 if it is the next one of the speech, 0 if it is another of the scene."""
+    return _drawn("play_follows", continuations)
+
+
+def play_speaker() -> Splits:
+    """Two speeches of a scene, not one after the other: 1 if one character says both."""
+    return _drawn("play_speaker", speakers)
+
+
+def play_next() -> Splits:
+    """Three lines, and four that may come next."""
+    return _drawn("play_next", choices)
+
+
+def passages(scene: Scene, rng: random.Random) -> Iterator[Example]:
+    """A scene cut into passages, as far as whole ones go."""
+    if not scene.kind:
+        return
+    words: list[str] = []
+    for number, line in enumerate(line for speech in scene.speeches for line in speech.lines):
+        words += line.split()
+        if len(words) >= WORDS:
+            yield _example(scene, number, (" ".join(words),), KINDS.index(scene.kind))
+            words = []
+
+
+def continuations(scene: Scene, rng: random.Random) -> Iterator[Example]:
+    """Every second place of the scene has its own line, and the others another one."""
+    for number, (before, line, others) in enumerate(_places(scene, 2)):
+        label = number % 2
+        wrong = others[choose(rng, len(others))]
+        yield _example(scene, number, (" ".join(before), line if label else wrong), label)
+
+
+def speakers(scene: Scene, rng: random.Random) -> Iterator[Example]:
+    """Speeches in pairs, at most four of one speech; as many of one speaker as of two."""
+    said = [
+        (n, speech.speaker, text)
+        for n, speech in enumerate(scene.speeches)
+        if SPEECH[0] <= len((text := " ".join(speech.lines)).split()) <= SPEECH[1]
+    ]
+    number = 0
+    for place, speaker, text in said:
+        near = [other for other in said if 1 < other[0] - place <= 12]
+        same = [other for other in near if other[1] == speaker]
+        different = [other for other in near if other[1] != speaker]
+        if same and different:
+            for label, group in ((0, different), (1, same)):
+                yield _example(scene, number, (text, group[choose(rng, len(group))][2]), label)
+                number += 1
+
+
+def choices(scene: Scene, rng: random.Random) -> Iterator[Example]:
+    """The right line among `ANSWERS`, in a drawn place."""
+    for number, (before, line, others) in enumerate(_places(scene, 3)):
+        wrong = shuffled(rng, others)[: ANSWERS - 1]
+        place = choose(rng, ANSWERS)
+        if len(wrong) == ANSWERS - 1:
+            answers = (*wrong[:place], line, *wrong[place:])
+            yield _example(scene, number, (" ".join(before), "", *answers), place)
+
+
+BUILDERS: dict[str, Callable[[], Splits]] = {
+    "play_kind": play_kind, "play_follows": play_follows, "play_speaker": play_speaker, "play_next": play_next,
+}  # fmt: skip
+
+
+def _places(scene: Scene, before: int) -> Iterator[tuple[list[str], str, list[str]]]:
+    """Lines within speeches: those before one, that one, and the scene's others that are far from it.
+
+    No line is asked for twice, and consecutive places share no line.
+    """
+    lines = [(line, n) for speech in scene.speeches for n, line in enumerate(speech.lines)]
+    fit = [LINE[0] <= len(line.split()) <= LINE[1] for line, _ in lines]
+    inner = [i for i, (_, n) in enumerate(lines) if n >= before and all(fit[i - before : i + 1])]
+    last = -before
+    for i in inner:
+        others = sorted({lines[j][0] for j in inner if abs(j - i) > before + 1} - {lines[i][0]})
+        if i - before >= last and len(others) >= ANSWERS - 1:
+            yield [line for line, _ in lines[i - before : i]], lines[i][0], others
+            last = i + 1
+
+
+def _example(scene: Scene, number: int, texts: tuple[str, ...], label: int) -> Example:
+    return Example(texts, label, f"{scene.play}.{scene.number}.{number}", scene.play)
+
+
+def _drawn(name: str, examples: Callable[[Scene, random.Random], Iterator[Example]]) -> Splits:
+    """The examples of every split, as many of each label, in an order and a number that are always the same."""
+    drawn: Splits = {}
+    for split, own in scenes().items():
+        rng = random.Random(f"{name} {split}")
+        found = [example for scene in own for example in examples(scene, rng)]
+        drawn[split] = _balanced(rng, found, SIZES[split])
+    return drawn
+
+
+def _balanced(rng: random.Random, examples: Sequence[Example], most: int) -> list[Example]:
+    labels = sorted({example.label for example in examples if example.label is not None})
+    groups = [shuffled(rng, [e for e in examples if e.label == label]) for label in labels]
+    each = min(most // len(groups), *map(len, groups))
+    return shuffled(rng, [example for group in groups for example in group[:each]])
