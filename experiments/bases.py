@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import configs
+from experiments.experiment import Start
 from experiments.sweep import section
 from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, override, to_dict
 
-WEIGHTS = "runs/books/large/seed-0"  # where `python -m experiments run books` puts the largest model
+BOOKS = Start("books", "large")  # GPT-1's recipe on novels: what fine-tunings start from
+PLAYS = Start("plays", "decoder", "laptop")  # a small model of the built-in plays: at a laptop's size
+WEIGHTS = BOOKS.folder
 OTHER_SEEDS = {"training.seed": lambda base: base.training.seed + 1000}  # of an arm that shows what seeds alone do
 
 
@@ -20,12 +23,15 @@ def on_plays(changes: Mapping[str, Any] | None = None) -> RunConfig:
     return override(configs.get("gpt2-124m"), {**plays, **(changes or {})})
 
 
-def starting_from(folder: str) -> dict[str, Any]:
-    """For an arm that starts from other weights than `WEIGHTS`. It starts from `folder`, unless the scale or the user
-    (finetuning.weights=DIR) names other weights, or none: then from those."""
-    return {
-        "finetuning.weights": lambda base: folder if base.finetuning.weights == WEIGHTS else base.finetuning.weights
-    }
+def starting_from(start: Start, instead_of: Start = BOOKS) -> dict[str, Any]:
+    """For an arm that starts from `start`, where the others of its scale start from `instead_of`. Where the user
+    (finetuning.weights=DIR) or the scale names other weights, or none, the arm starts from those."""
+
+    def folder(base: RunConfig) -> str | None:
+        weights = base.finetuning.weights
+        return start.folder if weights == instead_of.folder else weights
+
+    return {"finetuning.weights": folder}
 
 
 def fine_tuning(model: ModelConfig) -> RunConfig:
@@ -42,6 +48,13 @@ def model_of(config: str) -> dict[str, Any]:
 # The rate was chosen before the runs that count, with one seed of 1,500 examples, on the validation split: 2e-4 gave
 # 77 %, 5e-4 81 %, 1e-3 83 %, and 2e-3 21 %, where post-LN fails; 1e-3 is too near to that.
 CPU = section("finetuning", max_length=24, learning_rate=5e-4)
+
+# On the plays' own tasks, from the plays' own start: no data and no network are needed.
+LAPTOP = {
+    **{f"model.{key}": value for key, value in flatten(to_dict(configs.get("quickstart").model)).items()},
+    "model.vocab_size": 2048, "finetuning.weights": PLAYS.folder, "finetuning.max_length": 72,
+    "finetuning.learning_rate": 1e-3, "finetuning.validation_examples": 300,
+}  # fmt: skip
 
 # From scratch, on sentences by a small grammar: no weights and no data are needed.
 SMOKE = {

@@ -37,6 +37,20 @@ class RunIdentity:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The model that an arm of a claim at a scale leaves, which a fine-tuning of another claim starts from."""
+
+    claim: str
+    arm: str
+    scale: str = "cpu"
+
+    @property
+    def folder(self) -> str:
+        """Where the runs that start from it look for it, in the current folder."""
+        return f"runs/{self.claim}/{self.arm}/seed-0"
+
+
+@dataclass(frozen=True)
 class FinishedRun:
     """What `Experiment.evaluate` is given at the end of a run."""
 
@@ -52,13 +66,15 @@ class Scale:
     """One size of an experiment: overrides of the base, the seeds, and the arms (none: all of them).
 
     The seeds are the first stage. `run --to-decide` adds as many as the first stage's spread asks for, at most to
-    `most_seeds` in all.
+    `most_seeds` in all. `needs` are the starts that runs of this scale may be fine-tuned from: `run` says which of them
+    are missing, and --with-needs makes them.
     """
 
     overrides: Mapping[str, Any]
     seeds: tuple[int, ...] = (0,)
     arms: tuple[str, ...] | None = None
     most_seeds: int = 20
+    needs: tuple[Start, ...] = ()
 
     def further_seeds(self, count: int) -> tuple[int, ...]:
         """The seeds of a second stage with `count` more seeds than the first, as far as `most_seeds` lets it."""
@@ -130,6 +146,7 @@ class Experiment:
     learned: Mapping[str, float] = dataclasses.field(default_factory=dict)
     evaluate: Callable[[FinishedRun], dict[str, float | list[float]]] | None = None
     picture: Callable[[Path], None] | None = None  # draws what `show` shows, as PNG
+    data: str = ""  # the set of `data get` that is read where no --data-dir is given
     name: str = ""
     claim: str = ""
 

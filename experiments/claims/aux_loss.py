@@ -23,7 +23,7 @@ the task (there, the model was behind bag-of-words) and, by validation, the rate
 """
 
 import configs
-from experiments.bases import CPU, OTHER_SEEDS, PAPER, SMOKE, fine_tuning
+from experiments.bases import BOOKS, CPU, LAPTOP, OTHER_SEEDS, PAPER, PLAYS, SMOKE, fine_tuning
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.sweep import axis, chain, product, section
 
@@ -41,7 +41,13 @@ EXPERIMENT = Experiment(
     ),
     scales={
         "smoke": Scale(SMOKE, arms=("small-lambda0", "small-lambda0.5")),
-        "cpu": Scale(CPU, seeds=tuple(range(5))),
+        "cpu": Scale(CPU, seeds=tuple(range(5)), needs=(BOOKS,)),
+        "laptop": Scale(
+            {**LAPTOP, "finetuning.task": "play_next"},
+            seeds=tuple(range(3)),
+            arms=("small-lambda0", "small-lambda0.5", "large-lambda0", "large-lambda0.5"),
+            needs=(PLAYS,),
+        ),
         # GPT-1's own weights and rate. Not run by us.
         "paper": Scale(PAPER, seeds=tuple(range(5))),
     },

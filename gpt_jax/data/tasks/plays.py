@@ -8,8 +8,8 @@
 | `play_next` | multiple choice | which of four lines of a scene comes after those three? |
 
 The splits are by play (data/scenes.py): train, validation and test share none, and "ood_kinds" has other kinds of play.
-Names of speakers and stage directions are left out. Classes are of equal number, right answers are in every place alike,
-and wrong lines are of the same scene and stand within a speech too, so that neither their words nor how a speech
+Names of speakers and stage directions are left out. Classes are of equal number, and right answers stand in every place
+alike. Wrong lines are of the same scene and stand within a speech too, so that neither their words nor how a speech
 begins tells them apart. The draw is the same at every call.
 """
 
@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from gpt_jax.data.scenes import KINDS, OOD, Scene, choose, scenes, shuffled
 from gpt_jax.data.tasks.task import Example, Splits
 
-SIZES = {"train": 6000, "validation": 600, "test": 2000, OOD: 2000}  # at most, of each split
+SIZES = {"train": 6000, "validation": 600, "test": 1000, OOD: 1000}  # at most, of each split
 WORDS = 55  # of a passage whose kind is asked
 SPEECH = (6, 30)  # words of a speech whose speaker is asked
 LINE = (4, 14)  # words of a line
 ANSWERS = 4
+TRIES = 12  # draws of wrong lines
 
 
 def play_kind() -> Splits:
@@ -62,10 +63,9 @@ def passages(scene: Scene, rng: random.Random) -> Iterator[Example]:
 
 def continuations(scene: Scene, rng: random.Random) -> Iterator[Example]:
     """Every second place of the scene has its own line, and the others another one."""
-    for number, (before, line, others) in enumerate(_places(scene, 2)):
+    for number, (before, line, wrong) in enumerate(_places(scene, rng, 2, 1)):
         label = number % 2
-        wrong = others[choose(rng, len(others))]
-        yield _example(scene, number, (" ".join(before), line if label else wrong), label)
+        yield _example(scene, number, (" ".join(before), line if label else wrong[0]), label)
 
 
 def speakers(scene: Scene, rng: random.Random) -> Iterator[Example]:
@@ -88,12 +88,9 @@ def speakers(scene: Scene, rng: random.Random) -> Iterator[Example]:
 
 def choices(scene: Scene, rng: random.Random) -> Iterator[Example]:
     """The right line among `ANSWERS`, in a drawn place."""
-    for number, (before, line, others) in enumerate(_places(scene, 3)):
-        wrong = shuffled(rng, others)[: ANSWERS - 1]
+    for number, (before, line, wrong) in enumerate(_places(scene, rng, 3, ANSWERS - 1)):
         place = choose(rng, ANSWERS)
-        if len(wrong) == ANSWERS - 1:
-            answers = (*wrong[:place], line, *wrong[place:])
-            yield _example(scene, number, (" ".join(before), "", *answers), place)
+        yield _example(scene, number, (" ".join(before), "", *wrong[:place], line, *wrong[place:]), place)
 
 
 BUILDERS: dict[str, Callable[[], Splits]] = {
@@ -101,20 +98,26 @@ BUILDERS: dict[str, Callable[[], Splits]] = {
 }  # fmt: skip
 
 
-def _places(scene: Scene, before: int) -> Iterator[tuple[list[str], str, list[str]]]:
-    """Lines within speeches: those before one, that one, and the scene's others that are far from it.
+def _places(scene: Scene, rng: random.Random, before: int, wrong: int) -> Iterator[tuple[list[str], str, list[str]]]:
+    """Lines within speeches: those before one, that one, and `wrong` others of the scene that are far from it.
 
-    No line is asked for twice, and consecutive places share no line.
+    Consecutive places share no line. A place is passed over where few draws find no other lines.
     """
     lines = [(line, n) for speech in scene.speeches for n, line in enumerate(speech.lines)]
     fit = [LINE[0] <= len(line.split()) <= LINE[1] for line, _ in lines]
     inner = [i for i, (_, n) in enumerate(lines) if n >= before and all(fit[i - before : i + 1])]
-    last = -before
+    free = 0
     for i in inner:
-        others = sorted({lines[j][0] for j in inner if abs(j - i) > before + 1} - {lines[i][0]})
-        if i - before >= last and len(others) >= ANSWERS - 1:
-            yield [line for line, _ in lines[i - before : i]], lines[i][0], others
-            last = i + 1
+        if i - before < free:
+            continue
+        found: list[str] = []
+        for _ in range(TRIES):
+            j = inner[choose(rng, len(inner))]
+            if len(found) < wrong and abs(j - i) > before + 1 and lines[j][0] not in (lines[i][0], *found):
+                found.append(lines[j][0])
+        if len(found) == wrong:
+            yield [line for line, _ in lines[i - before : i]], lines[i][0], found
+            free = i + 1
 
 
 def _example(scene: Scene, number: int, texts: tuple[str, ...], label: int) -> Example:
