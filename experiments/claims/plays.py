@@ -1,4 +1,4 @@
-"""Pre-training on a part of the plays: what the plays' own tasks are fine-tuned from, at a laptop's size.
+"""Pre-training on a part of the plays: what the plays' own tasks start from, at a laptop's size.
 
 The tasks that are made of the built-in plays (docs/TASKS.md) train on 17 comedies, histories and tragedies, and test on
 others. This experiment pre-trains on those 17 and on nothing else, so that no start has read a line of a validation,

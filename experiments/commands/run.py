@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def fetched(e: Experiment, scale: str, changes: Mapping[str, Any]) -> Path | None:
-    """The folder that `data get` made for this experiment, if it reads local text. Raises `InputError`: it is not here."""
+    """What `data get` made for an experiment, if it reads local text. Raises `InputError` where that is not here."""
     source = str({**e.scale(scale).overrides, **changes}.get("data.source", e.base.data.source))
     if not e.data or "local" not in source:
         return None
@@ -151,7 +151,7 @@ def make(start: Start, console: Any, hosts: str | None) -> None:
     console.print(f"first {start.claim} {start.arm}, which the runs start from: {described([start])}")
     configs = e.runs(start.scale, [start.arm], [0])
     chosen = members(e, start.scale, configs, Path(start.folder).parents[2], fetched(e, start.scale, {}))
-    if lost := make_runs(chosen, choose(None, None, chosen, alone=True), console, e, hosts=hosts, profile=0):
+    if lost := make_runs(chosen, choose("serial", None, chosen, alone=True), console, e, hosts=hosts, profile=0):
         raise InputError(f"finetuning.weights: {start.folder} was not made: {lost[0]}")
 
 

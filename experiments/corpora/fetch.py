@@ -82,7 +82,8 @@ class Fetcher:
             else:
                 self._retrieve(url, path, file.sha256)
         except requests.exceptions.HTTPError as error:
-            return f"{host} says {error.response.status_code} for {file.path}"
+            status = "no" if error.response is None else error.response.status_code
+            return f"{host} says {status} for {file.path}"
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             return f"the transfer of {file.path} from {host} was cut"
         except requests.exceptions.RequestException as error:
@@ -102,7 +103,8 @@ class Fetcher:
         pooch.get_logger().setLevel("CRITICAL")
         if digest is None and path.is_file() and zipfile.is_zipfile(path):
             return path
-        downloader = pooch.HTTPDownloader(progressbar=_Bar(self.progress), chunk_size=1 << 16, timeout=PATIENCE)
+        bar: Any = _Bar(self.progress)
+        downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE)
         return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=downloader))
 
 
