@@ -35,7 +35,7 @@ def attend(
 
     "mask" spells the pattern out as a `(T, T)` mask on dense logits. It is the definition, at dense cost. "block" gives
     the same numbers and gradients at a cost that follows the number of pairs; a pattern without parts has no such form,
-    and is computed through its mask. "kernel" is a fused kernel (kernels.py), and raises `InputError` where none
+    and is computed through its mask. "kernel" is a fused kernel (kernels/), and raises `InputError` where none
     applies to these arrays on this platform. "auto" is a kernel where one applies, and else "block". Logits and softmax
     are float32 whatever the inputs are. `dropout_rate` drops attention probabilities when a `dropout_key` is given.
     """

@@ -13,7 +13,7 @@ A part says which keys query i attends, as a pattern does, but in one of a few s
 
 The parts of a pattern must be disjoint, and together they must hold the pairs that `allows` names; `check_pattern`
 (patterns.py) compares the two. Everything else reads the parts alone: the block computation (block.py), the number of
-pairs (costs.py), the fused kernel (kernels.py) and what a cache keeps and reads (model/cache.py). Each part has:
+pairs (costs.py), the fused kernels (kernels/) and what a cache keeps and reads (model/cache.py). Each part has:
 
 - `pairs(length)`: how many pairs it holds among `length` tokens;
 - `keys(i, length)`: the positions that the queries at positions `i` attend, in a new last axis, each at most once, and

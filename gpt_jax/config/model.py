@@ -43,7 +43,7 @@ class ModelConfig:
     layer_norm_epsilon: float = 1e-5
     attention: tuple[Pattern, ...] = (Dense(),)
     # "block": at the cost of the pairs. "mask": the definition, at dense cost. "kernel": splash on TPU or cuDNN on CUDA
-    # (attention/kernels.py), an error where neither applies. "auto": a kernel where one applies, else "block".
+    # (attention/kernels/choice.py), an error where neither applies. "auto": a kernel where one applies, else "block".
     attention_implementation: Literal["auto", "block", "mask", "kernel"] = "block"
     tie_embeddings: bool = True
     embedding_dropout: float = 0.1

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gpt_jax.attention.merged import Fused
+from gpt_jax.attention.kernels.merged import Fused
 
 
 class Cudnn(Fused):

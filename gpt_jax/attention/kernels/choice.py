@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.attention.cudnn import Cudnn
-from gpt_jax.attention.merged import dense_parts, merged_attention
+from gpt_jax.attention.kernels.cudnn import Cudnn
+from gpt_jax.attention.kernels.merged import dense_parts, merged_attention
+from gpt_jax.attention.kernels.splash import Splash, splash_attention
 from gpt_jax.attention.parts import Band, Prefix
 from gpt_jax.attention.patterns import Pattern
-from gpt_jax.attention.splash import Splash, splash_attention
 
 Kernel = Literal["splash", "cudnn"]
 # Positions of a piece, below which a kernel's tile is mostly empty.

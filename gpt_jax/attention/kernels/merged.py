@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.attention import distances
+from gpt_jax.attention.kernels.pieces import Fold, Piece, pieces
 from gpt_jax.attention.parts import Distances, Part
 from gpt_jax.attention.patterns import Pattern
-from gpt_jax.attention.pieces import Fold, Piece, pieces
 from gpt_jax.attention.softmax import FORBIDDEN
 
 

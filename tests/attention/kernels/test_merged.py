@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpt_jax.attention.kernels import choose, kernel_attention
-from gpt_jax.attention.merged import Fused, dense_parts, merged_attention
+from gpt_jax.attention.kernels.merged import Fused, dense_parts, merged_attention
 from gpt_jax.attention.parts import Band, Columns, Prefix, Rows, causal
 from gpt_jax.attention.patterns import Dense, Fixed, LogSparse, Pattern, Strided
 

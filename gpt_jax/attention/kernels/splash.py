@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gpt_jax.attention.merged import Fused
+from gpt_jax.attention.kernels.merged import Fused
 
 
 def splash_attention(
