@@ -26,6 +26,7 @@ LAYERS = (
     ("experiments.runs",),
     ("experiments.published",),
     ("experiments.verdicts",),
+    ("experiments.site",),
     ("experiments.claims",),
     ("experiments.commands",),
     ("experiments.cli", "experiments.__main__"),
