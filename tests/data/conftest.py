@@ -35,3 +35,9 @@ def speeches(play, tmp_path):
         "".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8"
     )
     return folder, texts
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "cache" / "locks").mkdir(parents=True)
+    return tmp_path / "cache"
