@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.experiment import Comparison, Experiment, Scale
+from experiments.runs.results import read_results
 from gpt_jax.config import ModelConfig, RunConfig, TrainingConfig, digest, to_dict
 from gpt_jax.training.plan import make_plan
 
@@ -55,3 +56,11 @@ def write_folder(folder: Path, config: RunConfig, identity: dict, loss=3.0, metr
     result = {**identity, "metrics": {**values, **(metrics or {})}, "config_digest": digest(config), "data_digest": "d"}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return result
+
+
+def losses(out, e, new, old):
+    """A run of each arm for every pair of final losses; gives the results, read back."""
+    for seed, (ours, theirs) in enumerate(zip(new, old, strict=True)):
+        write_run(out, e, "new", seed, ours, "cpu")
+        write_run(out, e, "old", seed, theirs, "cpu")
+    return read_results(out / e.name, e)

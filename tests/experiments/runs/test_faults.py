@@ -23,7 +23,7 @@ from experiments.runs import runner
 from experiments.runs.pretraining import session
 from gpt_jax.errors import InputError, TrainingDiverged
 from tests.experiments.runs.test_runner import assert_same_run, finished, lines_without_clocks, run, stop_at, text  # noqa: F401
-from tests.training.test_checkpoint import DAMAGES, files_of, flip
+from tests.training.saved import DAMAGES, files_of, flip
 
 RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
 

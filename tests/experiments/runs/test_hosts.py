@@ -14,7 +14,7 @@ import pytest
 
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.hosts import Hosts, agreed, parse_hosts
-from tests.training.test_checkpoint import flip
+from tests.training.saved import flip
 
 ROOT = Path(__file__).parents[3]
 STEPS, BATCH = 12, 512

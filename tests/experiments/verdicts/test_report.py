@@ -1,0 +1,52 @@
+"""What a report holds: the verdict, the interval, failures, compute and pictures, and what is not finished."""
+
+import dataclasses
+
+from experiments.experiment import Scale
+from experiments.verdicts import report as reports
+from experiments.verdicts.sources import in_folder
+from tests.experiments.made_up import losses, made_up, write_run
+
+
+def test_the_report_holds_verdict_interval_failures_compute_and_pictures(tmp_path):
+    e = made_up(noise_floor=("old", "new"))
+    losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.09])
+    made = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name)
+    text = made.path.read_text(encoding="utf-8")
+    for part in (
+        "**reproduced**",
+        "lower, by at least 0.01",
+        "-0.1 ",
+        "[-0.1248, -0.07516]",
+        "New is better than old.",
+    ):
+        assert part in text
+    assert "1,920 tokens" in text  # 6 runs of 320
+    assert "Partial" not in text
+    assert "Noise floor" in text
+    for picture in made.pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert f"({picture.name})" in text
+
+
+def test_a_partial_sweep_is_reported_as_partial(tmp_path):
+    e = made_up()
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    (tmp_path / e.name / "new" / "seed-2").mkdir()
+    (tmp_path / e.name / "new" / "seed-2" / "config.json").write_text("{}", encoding="utf-8")
+    text = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).path.read_text(encoding="utf-8")
+    assert "**Partial**: 2 not finished: new seed 2 (begun), old seed 2" in text
+
+
+def test_a_profile_is_drawn_for_runs_that_have_it(tmp_path):
+    e = dataclasses.replace(made_up(), profiles={"loss/by_position": "position"})
+    for arm, values in (("new", [3.0, 2.0]), ("old", [3.0, 2.5])):
+        write_run(tmp_path, e, arm, 0, metrics={"loss/by_position": values})
+    made = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name)
+    assert (tmp_path / e.name / "loss_by_position.png") in made.pictures
+
+
+def test_seeds_beyond_the_scales_own_are_reported_too(tmp_path):
+    e = made_up(scales={"cpu": Scale({}, seeds=(0,))})
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    assert reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).missing == []
