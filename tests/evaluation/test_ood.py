@@ -81,8 +81,11 @@ def test_what_is_tested_on_is_never_a_copy_of_what_is_trained_on(files, tmp_path
 def test_cola_is_tested_on_its_own_sources_and_on_others(files):
     _, splits, _ = load_pair("cola_sources", files)
     assert {name: len(own) for name, own in splits.items()} == {
-        "train": 18, "validation": 2, "test": 3, "ood_sources": 4,
-    }  # fmt: skip
+        "train": 18,
+        "validation": 2,
+        "test": 3,
+        "ood_sources": 4,
+    }
     assert not {e.texts for e in splits["train"]} & {e.texts for e in splits["validation"]}
     assert all("in_domain_dev" in text for text, _ in rows(splits["test"]))
     assert all("out_of_domain" in text for text, _ in rows(splits["ood_sources"]))
@@ -95,9 +98,11 @@ def test_similarity_is_trained_on_one_source_and_tested_on_both(files, name, own
     task, splits, _ = load_pair(name, files)
     assert task.metric == "pearson" and task.regression == (0, 5)
     assert {split: {e.texts[0] for e in rows} for split, rows in splits.items()} == {
-        "train": {f"train {own}"}, "validation": {f"dev {own}"}, "test": {f"test {own}"},
+        "train": {f"train {own}"},
+        "validation": {f"dev {own}"},
+        "test": {f"test {own}"},
         f"ood_{other.lower()}": {f"{split} {other}" for split in ("train", "dev", "test")},
-    }  # fmt: skip
+    }
 
 
 def test_a_balanced_set_has_as_many_of_either_class_and_is_the_same_each_time():
@@ -115,19 +120,38 @@ def test_gaps_are_absolute_and_relative():
 def test_shifts_are_the_losses_of_each_ood_split_of_their_mean_and_of_bag_of_words():
     task = LabelledTask("toy", "classification", ("no", "yes"))
     metrics = {
-        "test/accuracy": 0.8, "ood_a/accuracy": 0.6, "ood_b/accuracy": 0.7,
-        "bag_of_words/test/accuracy": 0.5, "bag_of_words/ood_a/accuracy": 0.4, "bag_of_words/ood_b/accuracy": 0.5,
-    }  # fmt: skip
+        "test/accuracy": 0.8,
+        "ood_a/accuracy": 0.6,
+        "ood_b/accuracy": 0.7,
+        "bag_of_words/test/accuracy": 0.5,
+        "bag_of_words/ood_a/accuracy": 0.4,
+        "bag_of_words/ood_b/accuracy": 0.5,
+    }
     sure, unsure = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.15, 0.85]])
     found = shifts(task, metrics, {"test": sure, "ood_a": unsure, "ood_b": sure, "validation": sure})
-    assert found == pytest.approx({
-        "ood/accuracy": 0.65, "gap/ood": 0.15, "relative_gap/ood": 0.1875, "gap/a": 0.2, "relative_gap/a": 0.25,
-        "gap/b": 0.1, "relative_gap/b": 0.125, "bag_of_words/ood/accuracy": 0.45, "bag_of_words/gap/ood": 0.05,
-        "bag_of_words/relative_gap/ood": 0.1, "bag_of_words/gap/a": 0.1, "bag_of_words/relative_gap/a": 0.2,
-        "bag_of_words/gap/b": 0.0, "bag_of_words/relative_gap/b": 0.0,
-        # of the four comparisons of outside (0.6, 0.85) with inside (0.9, 0.8) three find the outside less sure
-        "detection/a/auroc": 0.75, "detection/a/far95": 0.5, "detection/b/auroc": 0.5, "detection/b/far95": 1.0,
-    })  # fmt: skip
+    assert found == pytest.approx(
+        {
+            "ood/accuracy": 0.65,
+            "gap/ood": 0.15,
+            "relative_gap/ood": 0.1875,
+            "gap/a": 0.2,
+            "relative_gap/a": 0.25,
+            "gap/b": 0.1,
+            "relative_gap/b": 0.125,
+            "bag_of_words/ood/accuracy": 0.45,
+            "bag_of_words/gap/ood": 0.05,
+            "bag_of_words/relative_gap/ood": 0.1,
+            "bag_of_words/gap/a": 0.1,
+            "bag_of_words/relative_gap/a": 0.2,
+            "bag_of_words/gap/b": 0.0,
+            "bag_of_words/relative_gap/b": 0.0,
+            # of the four comparisons of outside (0.6, 0.85) with inside (0.9, 0.8) three find the outside less sure
+            "detection/a/auroc": 0.75,
+            "detection/a/far95": 0.5,
+            "detection/b/auroc": 0.5,
+            "detection/b/far95": 1.0,
+        }
+    )
     assert shifts(task, metrics, {"test": sure}) == {}
 
 

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from gpt_jax.config import digest, override
-from gpt_jax.errors import InputError
 from gpt_jax.training import trackers
 from gpt_jax.training.metrics_log import MetricsLog
-from gpt_jax.training.trackers import Guarded, check_installed, open_trackers
-from tests.experiments.runs.test_runner import (
-    finished,  # noqa: F401
-    lines_without_clocks,
-    run,
-    text,  # noqa: F401
-)
+from gpt_jax.training.trackers import Guarded, open_trackers
 from tests.training.tiny import TINY
 
 WATCHED = override(TINY, {"training.tensorboard": True})
@@ -119,32 +112,9 @@ def test_a_tracker_that_does_not_open_is_left_alone(tmp_path):
     assert len(warnings) == 1 and "Network is unreachable" in warnings[0]
 
 
-@pytest.mark.parametrize("field", ["tensorboard", "wandb"])
-def test_a_missing_package_is_named_before_the_first_step(tmp_path, text, monkeypatch, field):  # noqa: F811
-    monkeypatch.setattr(trackers, "find_spec", lambda module: None)
-    config = override(TINY, {f"training.{field}": True})
-    with pytest.raises(InputError, match=rf"training\.{field}: .* pip install 'gpt-jax\[{field}\]'"):
-        run(tmp_path / "run", text, config)
-    assert not (tmp_path / "run").exists()
-    check_installed(TINY.training)
-
-
 def test_trackers_leave_the_digests_of_other_configs_alone():
     assert not TINY.training.wandb and not TINY.training.tensorboard
     assert digest(override(TINY, {"training.wandb": False})) == digest(TINY)
-
-
-def test_a_run_whose_trackers_fail_ends_as_one_without(finished, text, tmp_path, monkeypatch):  # noqa: F811
-    pytest.importorskip("wandb")
-    monkeypatch.setattr(trackers, "TensorBoard", lambda folder, step: Recorder(step3=fill_a_disk))
-    monkeypatch.setattr(trackers, "WeightsAndBiases", lambda folder, config: Recorder(close=fill_a_disk))
-    result = run(tmp_path, text, override(WATCHED, {"training.wandb": True}))
-    assert lines_without_clocks(tmp_path) == lines_without_clocks(finished[0])
-    ours, theirs = (
-        {key: value for key, value in r["metrics"].items() if not key.startswith("time/")}
-        for r in (result, finished[1])
-    )
-    assert ours == theirs
 
 
 def test_tensorboard_on_a_full_disk_is_left_alone(tmp_path, monkeypatch):

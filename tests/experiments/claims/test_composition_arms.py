@@ -32,17 +32,17 @@ def test_the_gap_is_of_the_exact_matches_of_every_test_part(right, monkeypatch, 
         item = {"context": "1 plus 1 =", "completion": " 2"}
         return {"train": [item], "iid": [item] * 4, "ood_4": [item] * 4, "ood_5": [item] * 4, "ood_6": [item] * 4}
 
-    monkeypatch.setattr(composition, "PAIRS", tuple(
-        composition.CompositionPair(p.name, "", "", p.splits, sums, 4) for p in composition.PAIRS if p.name == "sums"
-    ))  # fmt: skip
+    (pair,) = (pair for pair in composition.PAIRS if pair.name == "sums")
+    monkeypatch.setattr(composition, "PAIRS", (composition.CompositionPair(pair.name, "", "", pair.splits, sums, 4),))
     if right:  # of the first test part asked about, and of one other
         answers = iter([True, False, True, False])
-        monkeypatch.setattr("gpt_jax.evaluation.evaluator.write", lambda model, prompts, *rest: (
-            [" 2" if answer else " 3" for answer in [next(answers)] for _ in prompts]
-        ))  # fmt: skip
-    config = override(load("composition").config("sums-small", "smoke", 0), {
-        "model.vocab_size": 257, "model.d_model": 8, "data.tokenizer": "bytes",
-    })  # fmt: skip
+
+        def write(model, prompts, *rest):
+            return [" 2" if next(answers) else " 3"] * len(prompts)
+
+        monkeypatch.setattr("gpt_jax.evaluation.evaluator.write", write)
+    small = {"model.vocab_size": 257, "model.d_model": 8, "data.tokenizer": "bytes"}
+    config = override(load("composition").config("sums-small", "smoke", 0), small)
     params = GPT(config.model).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
     found = module.exact_match(
         FinishedRun(

@@ -16,21 +16,23 @@ from experiments.runs.weights import load_model, restore, write_text
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.training.checkpoint import Checkpoints
-from tests.experiments.runs.test_runner import lines_without_clocks, run, stop_at, text  # noqa: F401
+from tests.experiments.runs.real import lines_without_clocks, run, stop_at
 from tests.training.tiny import TINY
 
 LOW = override(
     TINY,
     {
-        "model.param_dtype": "bfloat16", "model.context_length": 64,
-        "training.train_tokens": 64 * 6, "training.evaluation_tokens": 64,
+        "model.param_dtype": "bfloat16",
+        "model.context_length": 64,
+        "training.train_tokens": 64 * 6,
+        "training.evaluation_tokens": 64,
     },
-)  # fmt: skip
+)
 SMALL = ["finetuning.examples=32", "finetuning.batch_size=8", "finetuning.epochs=1", "finetuning.max_length=64"]
 
 
 @pytest.fixture(scope="module")
-def whole(text, tmp_path_factory):  # noqa: F811
+def whole(text, tmp_path_factory):
     """A run of 6 steps, with checkpoints of steps 4 and 6."""
     folder = tmp_path_factory.mktemp("low") / "seed-0"
     run(folder, text, LOW)
@@ -52,7 +54,7 @@ def test_a_run_in_bfloat16_keeps_a_float32_master_that_its_weights_are_rounded_f
     assert all(finer), "a master copy that holds nothing more than the weights"
 
 
-def test_a_run_in_bfloat16_that_was_stopped_equals_one_that_was_not(whole, text, tmp_path):  # noqa: F811
+def test_a_run_in_bfloat16_that_was_stopped_equals_one_that_was_not(whole, text, tmp_path):
     with pytest.raises(runner.Interrupted):
         run(tmp_path, text, LOW, should_stop=stop_at(tmp_path, 3))
     assert int(restore(LOW, tmp_path, pytest.fail).step) == 3

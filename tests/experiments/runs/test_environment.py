@@ -10,9 +10,26 @@ import pytest
 from experiments.runs.environment import environment, processor, unplaced
 
 KEYS = {
-    "commit", "dirty", "python", "platform", "processor", "cores", "packages", "devices", "chips", "processes",
-    "driver", "cuda", "cudnn", "plugin", "runtime", "libtpu", "xla_flags", "variables", "jax_settings",
-}  # fmt: skip
+    "commit",
+    "dirty",
+    "python",
+    "platform",
+    "processor",
+    "cores",
+    "packages",
+    "devices",
+    "chips",
+    "processes",
+    "driver",
+    "cuda",
+    "cudnn",
+    "plugin",
+    "runtime",
+    "libtpu",
+    "xla_flags",
+    "variables",
+    "jax_settings",
+}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +45,7 @@ KEYS = {
         (None, None),
         (16, 16),
     ],
-)  # fmt: skip
+)
 def test_settings_lose_what_names_a_user_or_a_machine(value, kept):
     assert unplaced(value) == kept
 

@@ -21,9 +21,11 @@ import pytest
 from experiments.cli import main
 from experiments.runs import runner
 from experiments.runs.pretraining import session
+from gpt_jax.data.prepare import prepare
 from gpt_jax.errors import InputError, TrainingDiverged
-from tests.experiments.runs.test_runner import assert_same_run, finished, lines_without_clocks, run, stop_at, text  # noqa: F401
+from tests.experiments.runs.real import assert_same_run, lines_without_clocks, run
 from tests.training.saved import DAMAGES, files_of, flip
+from tests.training.tiny import TINY
 
 RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
 
@@ -50,23 +52,13 @@ def cli(*argv):
     return start("-m", "experiments", *argv)
 
 
-@pytest.fixture(scope="module")
-def half(text, tmp_path_factory):  # noqa: F811
-    """A run that was stopped at step 9, with checkpoints of steps 8 and 9."""
-    folder = tmp_path_factory.mktemp("half") / "seed-0"
-    with pytest.raises(runner.Interrupted):
-        run(folder, text, should_stop=stop_at(folder, 9))
-    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["8", "9"]
-    return folder
-
-
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 
 
 @pytest.mark.parametrize("kind", [slow("truncated"), "flipped", slow("deleted")])
 def test_a_run_with_a_damaged_checkpoint_names_it_and_goes_on_from_the_one_before(
-    half, finished, text, tmp_path, capsys, kind  # noqa: F811
-):  # fmt: skip
+    half, finished, text, tmp_path, capsys, kind
+):
     folder = tmp_path / "run"
     shutil.copytree(half, folder)
     victim = RNG.choice([path for path in files_of(folder / "checkpoints" / "9") if path.name != "digests.json"])
@@ -82,7 +74,7 @@ def test_a_run_with_a_damaged_checkpoint_names_it_and_goes_on_from_the_one_befor
     assert (folder / "checkpoints" / "damaged-9").is_dir()
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_stops_with_one_line(half, text, tmp_path, capsys):  # noqa: F811
+def test_a_run_whose_checkpoints_are_all_damaged_stops_with_one_line(half, text, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(half, folder)
     for step in ("8", "9"):
@@ -91,20 +83,18 @@ def test_a_run_whose_checkpoints_are_all_damaged_stops_with_one_line(half, text,
     assert f"error: {folder / 'checkpoints'}: no checkpoint can be read" in capsys.readouterr().err
 
 
-def test_a_flipped_bit_of_a_token_shard_is_named_before_training(half, text, tmp_path, monkeypatch):  # noqa: F811
-    folder, cache = copied(half, tmp_path, monkeypatch)
-    shard = next(cache.rglob("train-*.array_record"))
+def test_a_flipped_bit_of_a_token_shard_is_named_before_training(half, text, tmp_path, monkeypatch):
+    folder, shard = copied(half, text, tmp_path, monkeypatch)
     flip(shard, RNG.randrange(10**6))
     with pytest.raises(InputError, match=f"{shard.name}.*is missing or damaged: delete"):
         run(folder, text)
 
 
 @pytest.mark.parametrize("places", [[1 << 16], range(100, 8000, 50)], ids=["postscript", "records"])
-def test_a_flip_in_a_large_shard_is_named_when_it_is_read(half, text, tmp_path, monkeypatch, places):  # noqa: F811
+def test_a_flip_in_a_large_shard_is_named_when_it_is_read(half, text, tmp_path, monkeypatch, places):
     """A large file of the same size and time is not hashed at opening; ArrayRecord's own hashes see the flip."""
     monkeypatch.setattr("gpt_jax.disk.ALWAYS_HASHED", 0)
-    folder, cache = copied(half, tmp_path, monkeypatch)
-    shard = next(cache.rglob("train-*.array_record"))
+    folder, shard = copied(half, text, tmp_path, monkeypatch)
     with pytest.raises(runner.Interrupted):
         run(folder, text, should_stop=lambda: True)  # hashes the files, and remembers it
     stat = shard.stat()
@@ -115,18 +105,19 @@ def test_a_flip_in_a_large_shard_is_named_when_it_is_read(half, text, tmp_path, 
         run(folder, text)
 
 
-def copied(folder, tmp_path, monkeypatch):
-    """A run folder and the data's cache, to be damaged."""
+def copied(folder, text, tmp_path, monkeypatch):
+    """A run folder and a shard of its data in a cache of its own, to be damaged."""
     shutil.copytree(folder, tmp_path / "run")
-    shutil.copytree(os.environ["GPT_JAX_CACHE"], tmp_path / "cache")
     monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "run", tmp_path / "cache"
+    prepare(TINY.data, vocab_size=257, context_length=16, data_dir=text)
+    (shard,) = (tmp_path / "cache").rglob("train-*.array_record")
+    return tmp_path / "run", shard
 
 
 @pytest.mark.parametrize("step, kept", [slow(1, "no checkpoint was due yet"), slow(6, "step 4 is"), (8, "step 4 is")])
 def test_a_nan_stops_the_run_at_its_step_and_the_last_good_checkpoint_goes_on(
-    finished, text, tmp_path, monkeypatch, step, kept  # noqa: F811
-):  # fmt: skip
+    finished, text, tmp_path, monkeypatch, step, kept
+):
     """Step 8 is one of which a checkpoint is due: it must not hold the NaN."""
     compile_step = session.compile_step
 
@@ -150,7 +141,7 @@ def test_a_nan_stops_the_run_at_its_step_and_the_last_good_checkpoint_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_ends_with_0_and_the_command_that_goes_on(text, tmp_path, number):  # noqa: F811
+def test_a_signal_saves_and_ends_with_0_and_the_command_that_goes_on(text, tmp_path, number):
     argv = ["run", "quickstart", "--scale", "smoke", "--data-dir", text, "--out", tmp_path, "model.vocab_size=257"]
     argv += ["data.tokenizer=bytes", "training.train_tokens=1e7"]
     folder = tmp_path / "quickstart" / "gpt" / "seed-0"
@@ -210,7 +201,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def resumed_without_room(folder, text, program=("-m", "experiments")):  # noqa: F811
+def resumed_without_room(folder, text, program=("-m", "experiments")):
     """`resume` in a process of its own, for which there is no room: asserts how it ends."""
     before = {step: contents(folder / "checkpoints" / step) for step in ("8", "9")}
     process = start(*program, "resume", folder, "--data-dir", text)
@@ -223,7 +214,7 @@ def resumed_without_room(folder, text, program=("-m", "experiments")):  # noqa: 
 
 
 @pytest.mark.parametrize("free", [slow(0), slow(4 << 10), 64 << 10])
-def test_a_full_disk_loses_nothing_that_was_there(half, finished, text, small_disk, free):  # noqa: F811
+def test_a_full_disk_loses_nothing_that_was_there(half, finished, text, small_disk, free):
     """No room for a line of the log, for the log but not the samples, for both but not a checkpoint."""
     folder = small_disk / "run"
     shutil.copytree(half, folder)
@@ -247,7 +238,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_a_limit_on_the_size_of_files_is_like_a_full_disk(half, finished, text, tmp_path):  # noqa: F811
+def test_a_limit_on_the_size_of_files_is_like_a_full_disk(half, finished, text, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(half, folder)
     assert "File too large" in resumed_without_room(folder, text, ("-c", LIMITED))
@@ -256,7 +247,7 @@ def test_a_limit_on_the_size_of_files_is_like_a_full_disk(half, finished, text, 
 
 
 def lines_upto(folder, step):
-    text = (folder / "metrics.jsonl").read_text(encoding="utf-8")  # noqa: F811
+    text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1].splitlines()
     found = [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in whole]
     return [line for line in found if line["step"] <= step]

@@ -14,11 +14,11 @@ from itertools import count
 import pytest
 
 from experiments.cli import main
-from experiments.runs import preflight, runner
+from experiments.runs import preflight
 from experiments.runs.folder import LOCK, held
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
-from tests.experiments.runs.test_runner import assert_same_run, finished, run, stop_at, text  # noqa: F401
+from tests.experiments.runs.real import assert_same_run, run
 from tests.training.tiny import TINY
 
 HOLD = """
@@ -29,15 +29,6 @@ with held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def half(text, tmp_path_factory):  # noqa: F811
-    """A run that was stopped at step 9."""
-    folder = tmp_path_factory.mktemp("half") / "seed-0"
-    with pytest.raises(runner.Interrupted):
-        run(folder, text, should_stop=stop_at(folder, 9))
-    return folder
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ def refused(capsys, *argv):
     return err
 
 
-def test_a_second_process_is_refused_by_name_and_death_releases(copy, text, capsys):  # noqa: F811
+def test_a_second_process_is_refused_by_name_and_death_releases(copy, text, capsys):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(copy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
@@ -82,9 +73,7 @@ def test_a_file_system_without_locks_is_not_an_error(tmp_path, monkeypatch, numb
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_run_of_other_data_is_refused_and_of_absent_data_is_not(
-    finished, text, tmp_path, capsys  # noqa: F811
-):  # fmt: skip
+def test_a_finished_run_of_other_data_is_refused_and_of_absent_data_is_not(finished, text, tmp_path, capsys):
     folder, result = finished
     shutil.copytree(text, tmp_path / "data")
     assert run(folder, tmp_path / "data") == result  # the same text at another place
@@ -97,7 +86,7 @@ def test_a_finished_run_of_other_data_is_refused_and_of_absent_data_is_not(
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 600])
-def test_a_result_that_a_power_cut_emptied_is_made_again(finished, text, tmp_path, content):  # noqa: F811
+def test_a_result_that_a_power_cut_emptied_is_made_again(finished, text, tmp_path, content):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     (folder / "result.json").write_bytes(content)
@@ -106,14 +95,14 @@ def test_a_result_that_a_power_cut_emptied_is_made_again(finished, text, tmp_pat
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 900, b'{"step": 9, "tok', b'{"step": 9}\0\0\n\0\0\0'])
-def test_a_metrics_file_with_a_blank_end_is_cut_there(copy, finished, text, tail):  # noqa: F811
+def test_a_metrics_file_with_a_blank_end_is_cut_there(copy, finished, text, tail):
     with (copy / "metrics.jsonl").open("ab") as file:
         file.write(tail)
     run(copy, text)
     assert_same_run(copy, finished[0])
 
 
-def test_an_empty_metrics_file_of_a_trained_run_is_measured_again(finished, text, tmp_path):  # noqa: F811
+def test_an_empty_metrics_file_of_a_trained_run_is_measured_again(finished, text, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     (folder / "result.json").unlink()
@@ -124,13 +113,13 @@ def test_an_empty_metrics_file_of_a_trained_run_is_measured_again(finished, text
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
-def test_files_that_cannot_be_made_again_are_named(copy, text, capsys, name):  # noqa: F811
+def test_files_that_cannot_be_made_again_are_named(copy, text, capsys, name):
     content = b"\0" * 100 if name == "config.json" else b'{"step": 1\n' + (copy / name).read_bytes()
     (copy / name).write_bytes(content)
     assert name in refused(capsys, "resume", copy, "--data-dir", text)
 
 
-def test_an_empty_tokenizer_is_written_again(copy, finished, text):  # noqa: F811
+def test_an_empty_tokenizer_is_written_again(copy, finished, text):
     for path in (copy / "tokenizer").iterdir():
         path.unlink()
     run(copy, text)
@@ -141,8 +130,8 @@ def test_an_empty_tokenizer_is_written_again(copy, finished, text):  # noqa: F81
 
 @pytest.mark.parametrize("prompt, said", [("x" * 16, "its 16 tokens leave no room"), ("\ud800", "valid Unicode")])
 def test_a_prompt_that_cannot_be_continued_is_refused_before_the_data_is_read(
-    text, tmp_path, monkeypatch, prompt, said  # noqa: F811
-):  # fmt: skip
+    text, tmp_path, monkeypatch, prompt, said
+):
     monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InputError, match=r"training\.sample_prompt") as refusal:
         run(tmp_path / "run", text, override(TINY, {"training.sample_prompt": prompt}))
@@ -150,9 +139,7 @@ def test_a_prompt_that_cannot_be_continued_is_refused_before_the_data_is_read(
     assert not (tmp_path / "run").exists() and not (tmp_path / "cache" / "corpora").exists()
 
 
-def test_a_disk_without_room_for_the_checkpoints_is_refused_with_both_figures(
-    text, tmp_path, monkeypatch  # noqa: F811
-):  # fmt: skip
+def test_a_disk_without_room_for_the_checkpoints_is_refused_with_both_figures(text, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: usage(0, 0, 100 << 10))
     with pytest.raises(InputError, match=r"checkpoints that training keeps need [\d.]+ KiB and .* room for 100 KiB"):
@@ -171,14 +158,14 @@ def read_only(copy):
     subprocess.run(["umount", copy], check=True)
 
 
-def test_a_read_only_run_is_sampled_from_and_resuming_it_is_refused(read_only, text, capsys):  # noqa: F811
+def test_a_read_only_run_is_sampled_from_and_resuming_it_is_refused(read_only, text, capsys):
     assert main(["sample", str(read_only), "--prompt", "to", "--tokens", "2"]) == 0
     assert capsys.readouterr().out.startswith("to")
     assert str(read_only) in (said := refused(capsys, "resume", read_only, "--data-dir", text))
     assert "Read-only file system" in said
 
 
-def test_clocks_that_jump_change_no_number_but_the_clocks(finished, text, tmp_path, monkeypatch):  # noqa: F811
+def test_clocks_that_jump_change_no_number_but_the_clocks(finished, text, tmp_path, monkeypatch):
     """Hours back and forth, at every reading."""
     jumps, real = count(), time.perf_counter
     monkeypatch.setattr(time, "perf_counter", lambda: real() + 7200.0 * (-1) ** next(jumps))

@@ -18,20 +18,21 @@ from tests.training.saved import flip
 
 ROOT = Path(__file__).parents[3]
 STEPS, BATCH = 12, 512
-SETTINGS = [
-    "run", "quickstart", "--scale", "smoke", f"training.train_tokens={STEPS * BATCH}", f"training.batch_tokens={BATCH}",
-    "model.n_layer=1", "model.d_model=32", "model.matmul_dtype=float32", "optimizer.warmup_tokens=0",
-    f"training.evaluate_every_tokens={STEPS * BATCH}", "training.evaluation_tokens=512",
-    f"training.sample_every_tokens={STEPS * BATCH}", "training.sample_tokens=2",
-    f"training.checkpoint_every_tokens={4 * BATCH}",
-]  # fmt: skip
+SETTINGS = f"""
+run quickstart --scale smoke model.n_layer=1 model.d_model=32 model.matmul_dtype=float32 optimizer.warmup_tokens=0
+training.train_tokens={STEPS * BATCH} training.batch_tokens={BATCH} training.checkpoint_every_tokens={4 * BATCH}
+training.evaluate_every_tokens={STEPS * BATCH} training.evaluation_tokens=512
+training.sample_every_tokens={STEPS * BATCH} training.sample_tokens=2
+""".split()
 
 
 def start(devices: int, arguments: list[str], cache: Path) -> subprocess.Popen:
     env = {
-        **os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "GPT_JAX_CACHE": str(cache),
-    }  # fmt: skip
+    }
     command = [sys.executable, "-m", "experiments", *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"

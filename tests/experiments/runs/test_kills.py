@@ -19,7 +19,7 @@ import pytest
 
 from experiments.runs.weights import restore
 from gpt_jax.config import override, to_dict
-from tests.experiments.runs.test_runner import lines_without_clocks, run, text  # noqa: F401
+from tests.experiments.runs.real import lines_without_clocks, run
 from tests.training.tiny import TINY
 
 RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
@@ -29,11 +29,15 @@ STEPS = 60
 BUSY = override(
     TINY,
     {
-        "model.n_layer": 1, "training.train_tokens": 64 * STEPS, "training.checkpoint_every_tokens": 64,
-        "training.keep_last": 1000, "training.evaluate_every_tokens": 64, "training.evaluation_tokens": 64,
+        "model.n_layer": 1,
+        "training.train_tokens": 64 * STEPS,
+        "training.checkpoint_every_tokens": 64,
+        "training.keep_last": 1000,
+        "training.evaluate_every_tokens": 64,
+        "training.evaluation_tokens": 64,
         "training.sample_every_tokens": 64 * 3,
     },
-)  # fmt: skip
+)
 # One process imports what a run imports; each attempt is a fork of it, and does all else that a run does. No backend of
 # JAX is started before the fork.
 FORKS = """
@@ -60,7 +64,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_a_hundred_random_moments_equals_one_that_was_not(text, tmp_path):  # noqa: F811
+def test_a_run_killed_at_a_hundred_random_moments_equals_one_that_was_not(text, tmp_path):
     """After each kill, the newest checkpoint is exact. A run that reaches its end is compared as a whole, and another
     is begun."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.runs.test_runner import text  # noqa: F401
-
 ROOT = Path(__file__).parents[3]
 PROMPT = "żółw ▅ 猫"
 
 
 @pytest.mark.slow
-def test_a_run_under_the_locale_c_writes_utf8(text, tmp_path):  # noqa: F811
+def test_a_run_under_the_locale_c_writes_utf8(text, tmp_path):
     argv = ["run", "quickstart", "--scale", "smoke", "--data-dir", str(text), "--out", str(tmp_path)]
     argv += ["model.vocab_size=257", "data.tokenizer=bytes", "training.train_tokens=1e4"]
     argv += [f"training.sample_prompt={PROMPT}"]

@@ -8,10 +8,19 @@ import pytest
 from experiments.cli import main
 
 TINY = [
-    "data.tokenizer=bytes", "model.vocab_size=257", "model.context_length=16", "model.n_layer=1", "model.n_head=1",
-    "model.d_model=8", "training.batch_tokens=64", "training.train_tokens=384", "training.evaluation_tokens=64",
-    "training.evaluate_every_tokens=192", "training.checkpoint_every_tokens=192", "training.sample_tokens=4",
-]  # fmt: skip
+    "data.tokenizer=bytes",
+    "model.vocab_size=257",
+    "model.context_length=16",
+    "model.n_layer=1",
+    "model.n_head=1",
+    "model.d_model=8",
+    "training.batch_tokens=64",
+    "training.train_tokens=384",
+    "training.evaluation_tokens=64",
+    "training.evaluate_every_tokens=192",
+    "training.checkpoint_every_tokens=192",
+    "training.sample_tokens=4",
+]
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,9 @@
 
 import dataclasses
 import json
-import os
-import random
 import shlex
 import shutil
 
-import jax
 import numpy as np
 import pytest
 
@@ -17,69 +14,25 @@ from experiments.runs import runner
 from experiments.runs.kinds import Run
 from experiments.runs.pretraining.kind import KIND, suggested_prompt
 from experiments.runs.screen import Screen
-from experiments.runs.weights import load_model, restore, write_text
+from experiments.runs.weights import load_model, write_text
 from gpt_jax.config import digest, override
 from gpt_jax.data.pipeline import validation_batches
 from gpt_jax.data.prepare import prepare
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import mean_loss
+from tests.experiments.runs.real import IDENTITY, assert_same_run, lines_without_clocks, run, stop_at
 from tests.training.tiny import TINY
 
-IDENTITY = runner.RunIdentity("quickstart", "gpt", 0, "smoke")
 FILES = {
-    "config.json", "environment.json", "metrics.jsonl", "checkpoints", "samples.txt", "loss.png", "result.json",
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "samples.txt",
+    "loss.png",
+    "result.json",
     "tokenizer",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    """Text to learn from, and a cache of its own."""
-    folder = tmp_path_factory.mktemp("data")
-    words = random.Random(0).choices(["to ", "be ", "or ", "not ", "that ", "is\n"], k=1500)
-    (folder / "text.txt").write_text("".join(words), encoding="utf-8")
-    os.environ["GPT_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield folder
-    del os.environ["GPT_JAX_CACHE"]
-
-
-def run(folder, text, config=TINY, **options):
-    return runner.run(config, folder, IDENTITY, data_dir=text, **options)
-
-
-@pytest.fixture(scope="module")
-def finished(text, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "seed-0"
-    return folder, run(folder, text)
-
-
-def stop_at(folder, step):
-    """`should_stop` of a run that is asked to stop in its step `step`, from 2: the metrics lag one step behind."""
-
-    def should_stop():
-        log = folder / "metrics.jsonl"
-        return log.exists() and log.read_text(encoding="utf-8").count("train/loss") == step - 1
-
-    return should_stop
-
-
-def lines_without_clocks(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
-
-
-def assert_same_run(folder, other):
-    """Bitwise: parameters, moments, metrics but the clocks, samples, result."""
-    a, b = (restore(TINY, f, pytest.fail) for f in (folder, other))
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-    ours, theirs = lines_without_clocks(folder), lines_without_clocks(other)
-    for mine, its in zip(ours, theirs, strict=True):
-        assert mine == its, f"the runs part at step {mine['step']}"
-    assert (folder / "samples.txt").read_text(encoding="utf-8") == (other / "samples.txt").read_text(encoding="utf-8")
-    results = [json.loads((f / "result.json").read_text(encoding="utf-8")) for f in (folder, other)]
-    for result in results:
-        result["metrics"] = {k: v for k, v in result["metrics"].items() if not k.startswith("time/")}
-    assert results[0] == results[1]
+}
 
 
 def test_a_finished_run_has_every_file_and_learned(finished):

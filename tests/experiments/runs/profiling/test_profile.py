@@ -11,7 +11,7 @@ from rich.console import Console
 from experiments.runs.profiling.breakdown import KINDS, divided, kind_by_name, kinds_of, read_breakdown
 from experiments.runs.profiling.recording import Recording
 from experiments.runs.screen import Screen
-from tests.experiments.runs.test_runner import assert_same_run, finished, run, text  # noqa: F401
+from tests.experiments.runs.real import assert_same_run, run
 
 PROGRAM = """HloModule jit_step, is_scheduled=true, entry_computation_layout={(f32[2]{0})->f32[2]{0}}
 
@@ -59,9 +59,14 @@ def test_each_instant_is_divided_among_what_runs_then():
 def test_instructions_are_told_apart_by_operation_and_by_the_module_they_come_from():
     kinds = kinds_of(PROGRAM)
     assert {name: kinds[name] for name in ("fusion.1", "dot.1", "exp.1", "exp.2", "sum", "gemm", "call.1")} == {
-        "fusion.1": "products", "dot.1": "attention", "exp.1": "attention", "exp.2": "memory-bound",
-        "sum": "collectives", "gemm": "products", "call.1": "other",
-    }  # fmt: skip
+        "fusion.1": "products",
+        "dot.1": "attention",
+        "exp.1": "attention",
+        "exp.2": "memory-bound",
+        "sum": "collectives",
+        "gemm": "products",
+        "call.1": "other",
+    }
     assert kinds["while.1"] is None
 
 
@@ -99,7 +104,7 @@ def test_a_program_that_sleeps_is_idle(tmp_path):
     assert found.shares()["idle"] > 0.8 and found.total >= 0.3
 
 
-def test_a_recorded_run_equals_one_without_and_says_where_its_time_went(finished, text, tmp_path):  # noqa: F811
+def test_a_recorded_run_equals_one_without_and_says_where_its_time_went(finished, text, tmp_path):
     console = terminal()
     run(tmp_path, text, console=console, profile=3)
     shown = printed(console)
