@@ -12,5 +12,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("gpt_jax", deadline=None)
-settings.load_profile("gpt_jax")
+settings.register_profile("few", deadline=None, max_examples=25)
+settings.register_profile("many", deadline=None, max_examples=200)
+
+
+def pytest_configure(config):
+    """The default suite tries a few examples of each property; a run that holds the slow tests too tries many."""
+    settings.load_profile("few" if config.option.markexpr == "not slow" else "many")

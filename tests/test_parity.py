@@ -33,7 +33,11 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module", params=[f"{t}-{s}" for t in MODEL_TYPES for s in ("golden", "live")])
+@pytest.fixture(
+    scope="module",
+    params=[f"{t}-golden" for t in MODEL_TYPES]
+    + [pytest.param(f"{t}-live", marks=pytest.mark.slow) for t in MODEL_TYPES],
+)
 def transformers_model(request) -> Reference:
     model_type, _, source = request.param.rpartition("-")
     if source == "golden":
@@ -83,6 +87,7 @@ def test_values_gradients_and_an_adamw_step_equal_transformers(transformers_mode
     assert_close_by_name(to_named_tensors(config, stepped), theirs.stepped, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LIVE, reason="torch and transformers are not installed (extra: parity)")
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_gradients_equal_transformers_with_an_untied_head(model_type):

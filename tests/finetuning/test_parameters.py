@@ -18,6 +18,7 @@ from gpt_jax.training.state import TrainState
 from tests.finetuning.tiny import MODEL, run_config, task
 
 PRE_LN = dataclasses.replace(MODEL, norm="pre")
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 
 
 def pretrained(config=MODEL, seed=9):
@@ -65,7 +66,7 @@ HEAD = {"special/wte", "classifier/kernel", "classifier/bias"}
         ("all", {"model/wte", "model/wpe", "model/block_0", "model/block_1"}),
         ("head", set()),
         ("top:0", set()),
-        ("top:1", {"model/block_1"}),
+        slow("top:1", {"model/block_1"}),
     ],
 )
 def test_what_is_frozen_stays_bitwise_and_all_that_trains_moves(trainable, model_leaves):
@@ -85,7 +86,7 @@ def test_the_embedding_rows_of_the_vocabulary_are_frozen_where_only_the_special_
     assert (np.abs(joined[0][257:] - joined[1][257:]).max(axis=1) > 0)[[0, 2]].all(), "start and extract were read"
 
 
-@pytest.mark.parametrize("trainable", ["all", "head", "top:1"])
+@pytest.mark.parametrize("trainable", ["all", "head", slow("top:1")])
 def test_only_what_trains_has_optimizer_state(trainable):
     """Two moments for each trained number, and Adam's count."""
     _, after, state = update(trainable, steps=1)

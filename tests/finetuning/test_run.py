@@ -40,6 +40,7 @@ FILES = {
     "confusion-ood_double.png",
     "confusion-test.png",
 }
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 SMALL = ["finetuning.examples=32", "finetuning.batch_size=8", "finetuning.epochs=2", "finetuning.max_length=64"]
 
 
@@ -217,7 +218,7 @@ def test_classify_gives_labels_with_the_probabilities_of_the_classifier(finished
     assert float(rows[0][0]) >= float(rows[1][0])
 
 
-@pytest.mark.parametrize("shape", ["classification", "multiple_choice"])
+@pytest.mark.parametrize("shape", ["classification", slow("multiple_choice")])
 def test_a_test_split_without_labels_is_predicted_and_not_scored(pretrained, tmp_path, shape):
     place = tmp_path / "mine"
     place.mkdir()

@@ -18,13 +18,14 @@ from tests.interop.weights_folders import (
 )
 from tests.make_golden import MODEL_TYPES, build
 
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "transformers")),
     reason="torch and transformers are not installed (extra: parity)",
 )
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["gpt2", *(slow(name) for name in CONFIGS if name != "gpt2")])
 def test_transformers_computes_the_same_logits_from_what_we_wrote(tmp_path, name):
     import torch
     from transformers import AutoModelForCausalLM
@@ -39,6 +40,7 @@ def test_transformers_computes_the_same_logits_from_what_we_wrote(tmp_path, name
     np.testing.assert_allclose(logits(config, params, tokens_BT), theirs_BTV, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 @pytest.mark.parametrize("shard_size", ["10MB", "10KB"], ids=["whole", "sharded"])
 def test_what_transformers_writes_is_read(tmp_path, model_type, shard_size):
@@ -61,6 +63,7 @@ def torch_logits(model, tokens_BT: np.ndarray) -> np.ndarray:
         return model.eval()(torch.from_numpy(tokens_BT)).logits.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "gpt1", "untied"])
 def test_a_padded_vocabulary_goes_out_and_in_whole(tmp_path, name):
     """17 entries and 7 rows of padding: both sides compute 24 logits; cut to the tokenizer's 17 they stay the same."""

@@ -74,6 +74,7 @@ def test_the_lstm_is_its_equations():
     np.testing.assert_allclose(apply(params, TOKENS), lstm_in_numpy(params, TOKENS), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed (extra: parity)")
 def test_a_layer_equals_torchs():
     import torch

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax import GPT, ModelConfig
@@ -14,6 +14,7 @@ from gpt_jax.attention import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.model.cache import init_cache, read_positions
 
 PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 TINY = ModelConfig(
     vocab_size=29,
     context_length=24,
@@ -34,8 +35,11 @@ def rows(starts, counts):
     return out
 
 
-@pytest.mark.parametrize("scan_layers", [False, True])
-@pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
+@pytest.mark.parametrize(
+    ("pattern", "scan_layers"),
+    [*((pattern, False) for pattern in PATTERNS), *(slow(pattern, True) for pattern in PATTERNS)],
+    ids=repr,
+)
 def test_cached_logits_equal_uncached_ones(pattern, scan_layers):
     """Prompts of different lengths, then tokens one by one, then two at once: past the window of every pattern."""
     config = dataclasses.replace(TINY, attention=(pattern,), scan_layers=scan_layers)
@@ -70,7 +74,6 @@ def test_a_token_reads_as_many_keys_as_its_pattern_names(pattern, reads):
     assert positions is not None and positions.shape == (1, reads)
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 39), st.integers(1, 9), st.integers(1, 9), st.sampled_from(["strided", "fixed", "log"]))
 def test_reads_are_the_masks_row_each_key_once(i, size, summary, kind):
     pattern = {"strided": Strided(size), "fixed": Fixed(size, min(summary, size)), "log": LogSparse(size)}[kind]

@@ -1,6 +1,7 @@
 """The decoder: its sizes, its layouts, its initialisations, and that it never sees the future."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -29,8 +30,12 @@ TINY = ModelConfig(
 TOKENS = jax.random.randint(jax.random.key(1), (2, 13), 0, 31)
 
 
-def init(config, seed=0):
-    return jax.jit(GPT(config).init)(jax.random.key(seed), TOKENS)["params"]
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
+
+
+@functools.cache
+def init(config):
+    return jax.jit(GPT(config).init)(jax.random.key(0), TOKENS)["params"]
 
 
 def logits(config, params, tokens=TOKENS, **kwargs):
@@ -80,12 +85,27 @@ def test_every_config_alternates_as_its_name_says():
     assert [configs.get("gpt3-175b").model.pattern(n) for n in range(3)] == [Dense(), Banded(256), Dense()]
 
 
-@pytest.mark.parametrize(("norm", "implementation"), [("pre", "block"), ("post", "mask")])
-def test_future_tokens_get_zero_gradient(norm, implementation):
+EVERY = (Dense(), Banded(3), Strided(2), Fixed(4, 1), LogSparse(2))
+
+
+@pytest.mark.parametrize(
+    ("norm", "implementation", "patterns"),
+    [
+        ("pre", "block", EVERY[:3]),
+        ("post", "mask", EVERY[3:]),
+        slow("pre", "block", EVERY),
+        slow("post", "mask", EVERY),
+    ],
+)
+def test_future_tokens_get_zero_gradient(norm, implementation, patterns):
     """By a table with a row for each position, token t being row t; the head is untied, so that only inputs count."""
-    patterns = (Dense(), Banded(3), Strided(2), Fixed(4, 1), LogSparse(2))
     config = dataclasses.replace(
-        TINY, norm=norm, n_layer=5, attention=patterns, attention_implementation=implementation, tie_embeddings=False
+        TINY,
+        norm=norm,
+        n_layer=len(patterns),
+        attention=patterns,
+        attention_implementation=implementation,
+        tie_embeddings=False,
     )
     params = init(config)
     weights_TV = jax.random.normal(jax.random.key(2), (13, 31))
@@ -100,18 +120,22 @@ def test_future_tokens_get_zero_gradient(norm, implementation):
         assert (gradient_TVM[position, : position + 1] != 0).any(axis=-1).all()
 
 
-@pytest.mark.parametrize("remat", ["none", "dots", "full"])
-def test_unrolled_and_scanned_are_one_function_of_one_tree(remat):
+def value_and_gradient(config, params):
+    return jax.jit(jax.value_and_grad(lambda p: jnp.square(GPT(config).apply({"params": p}, TOKENS)).mean()))(params)
+
+
+@pytest.fixture(scope="module")
+def unrolled():
+    return value_and_gradient(TINY, init(TINY))
+
+
+@pytest.mark.parametrize("remat", ["none", slow("dots"), "full"])
+def test_unrolled_and_scanned_are_one_function_of_one_tree(unrolled, remat):
     scanned = dataclasses.replace(TINY, scan_layers=True, remat=remat)
-    params = init(TINY)
-    stacked = stack_layers(TINY, params)
-    assert jax.tree.structure(stacked) == jax.tree.structure(init(scanned))
-
-    def loss(config, p):
-        return jnp.square(GPT(config).apply({"params": p}, TOKENS)).mean()
-
-    value, gradient = jax.jit(jax.value_and_grad(lambda p: loss(TINY, p)))(params)
-    value_scanned, gradient_scanned = jax.jit(jax.value_and_grad(lambda p: loss(scanned, p)))(stacked)
+    stacked = stack_layers(TINY, init(TINY))
+    own = jax.eval_shape(GPT(scanned).init, jax.random.key(0), TOKENS)["params"]
+    assert jax.tree.map(jnp.shape, stacked) == jax.tree.map(jnp.shape, own)
+    (value, gradient), (value_scanned, gradient_scanned) = unrolled, value_and_gradient(scanned, stacked)
     np.testing.assert_allclose(value, value_scanned, rtol=1e-6)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4),
@@ -127,16 +151,16 @@ def test_converting_layouts_there_and_back_is_exact():
 
 def test_gpt2_initialisation_scales_residual_projections_and_positions():
     config = dataclasses.replace(
-        TINY, d_model=128, n_layer=8, vocab_size=999, context_length=500, initialization_std=0.02
+        TINY, d_model=128, n_layer=2, vocab_size=999, context_length=500, initialization_std=0.02
     )
     params = init(config)
     expected = {
         "wte": 0.02,
         "wpe": 0.01,
-        ("block_3", "attention", "qkv", "kernel"): 0.02,
-        ("block_3", "attention", "out", "kernel"): 0.02 / 4,  # sqrt(2 * 8 layers) = 4
-        ("block_3", "mlp", "up", "kernel"): 0.02,
-        ("block_3", "mlp", "down", "kernel"): 0.02 / 4,
+        ("block_1", "attention", "qkv", "kernel"): 0.02,
+        ("block_1", "attention", "out", "kernel"): 0.02 / 2,  # sqrt(2 * 2 layers) = 2
+        ("block_1", "mlp", "up", "kernel"): 0.02,
+        ("block_1", "mlp", "down", "kernel"): 0.02 / 2,
     }
     for path, std in expected.items():
         leaf = params
@@ -147,7 +171,9 @@ def test_gpt2_initialisation_scales_residual_projections_and_positions():
 
 
 def test_gpt1_initialisation_is_one_normal_for_all():
-    config = dataclasses.replace(TINY, d_model=128, initialization="gpt1", norm="post", initialization_std=0.02)
+    config = dataclasses.replace(
+        TINY, n_layer=1, d_model=128, initialization="gpt1", norm="post", initialization_std=0.02
+    )
     params = init(config)
     assert "ln_f" not in params  # post-LN has no final norm
     for leaf in (
@@ -159,7 +185,7 @@ def test_gpt1_initialisation_is_one_normal_for_all():
 
 
 def test_xavier_initialisation_has_glorots_variance():
-    config = dataclasses.replace(TINY, d_model=128, initialization="xavier")
+    config = dataclasses.replace(TINY, n_layer=1, d_model=128, initialization="xavier")
     block = init(config)["block_0"]
     assert float(block["mlp"]["up"]["kernel"].std()) == pytest.approx((2 / (128 + 512)) ** 0.5, rel=0.05)
     assert float(block["attention"]["qkv"]["kernel"].std()) == pytest.approx((2 / 256) ** 0.5, rel=0.05)
@@ -167,28 +193,29 @@ def test_xavier_initialisation_has_glorots_variance():
 
 
 def test_head_width_is_its_own_field():
-    params = init(dataclasses.replace(TINY, d_head=5, n_head=3))
+    params = init(dataclasses.replace(TINY, n_layer=1, d_head=5, n_head=3))
     assert params["block_0"]["attention"]["qkv"]["kernel"].shape == (8, 3, 3, 5)
     assert params["block_0"]["attention"]["out"]["kernel"].shape == (3, 5, 8)
 
 
 def test_logits_are_float32_in_bfloat16_and_near_those_of_float32():
-    params = init(TINY)
-    low = logits(dataclasses.replace(TINY, compute_dtype="bfloat16"), params)
-    high = logits(TINY, params)
+    config = dataclasses.replace(TINY, n_layer=2)
+    params = init(config)
+    low, high = logits(dataclasses.replace(config, compute_dtype="bfloat16"), params), logits(config, params)
     assert low.dtype == high.dtype == jnp.float32
     assert 0 < float(jnp.abs(low - high).max()) < 0.1 * float(jnp.abs(high).max())
 
 
 def test_param_dtype_is_separate_from_compute_dtype():
-    params = init(dataclasses.replace(TINY, param_dtype="bfloat16"))
+    config = dataclasses.replace(TINY, param_dtype="bfloat16")
+    params = jax.eval_shape(GPT(config).init, jax.random.key(0), TOKENS)["params"]
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}
 
 
 @pytest.mark.parametrize("place", ["embedding_dropout", "attention_dropout", "residual_dropout"])
 def test_dropout_acts_at_each_place_only_in_training(place):
-    config = dataclasses.replace(TINY, n_layer=2, **{place: 0.5})
-    params = init(TINY)
+    config = dataclasses.replace(TINY, n_layer=1, **{place: 0.5})
+    params = init(dataclasses.replace(TINY, n_layer=1))
 
     @jax.jit
     def dropped(seed):
@@ -203,13 +230,19 @@ def test_dropout_acts_at_each_place_only_in_training(place):
 
 def test_matrix_dropout_drops_the_same_entries_of_input_and_output():
     """GPT-1's released code: at rate p, a zeroed entry of the matrix is zero for the softmax too."""
-    config = dataclasses.replace(TINY, n_layer=2, embedding_dropout=0.5, embedding_dropout_target="matrix")
-    _, head_VM, _ = GPT(config).apply(
-        {"params": init(TINY)}, TOKENS, deterministic=False, rngs={"dropout": jax.random.key(0)}, method=GPT.hidden
-    )
+    config = dataclasses.replace(TINY, n_layer=1, embedding_dropout=0.5, embedding_dropout_target="matrix")
+    params = init(dataclasses.replace(TINY, n_layer=1))
+
+    @jax.jit
+    def hidden(params, key):
+        return GPT(config).apply(
+            {"params": params}, TOKENS, deterministic=False, rngs={"dropout": key}, method=GPT.hidden
+        )
+
+    _, head_VM, _ = hidden(params, jax.random.key(0))
     dropped = np.asarray(head_VM == 0).mean()
     assert 0.35 < dropped < 0.65
-    kept = np.asarray(head_VM)[np.asarray(head_VM != 0)] / np.asarray(init(TINY)["wte"])[np.asarray(head_VM != 0)]
+    kept = np.asarray(head_VM)[np.asarray(head_VM != 0)] / np.asarray(params["wte"])[np.asarray(head_VM != 0)]
     np.testing.assert_allclose(kept, 2.0, rtol=1e-6)
 
 

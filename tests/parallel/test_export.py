@@ -11,7 +11,7 @@ from gpt_jax.training.step import make_train_step
 from tests.parallel.eight_devices import BATCH, LENGTH, MODELS, run_config
 
 
-@pytest.mark.parametrize("name", ["gpt1", "gpt3"])
+@pytest.mark.parametrize("name", [pytest.param("gpt1", marks=pytest.mark.slow), "gpt3"])
 def test_train_step_exports_for_cpu_cuda_and_tpu(name):
     config = run_config(MODELS[name])
     state = jax.eval_shape(lambda: init_state(config))

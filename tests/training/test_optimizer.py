@@ -48,8 +48,9 @@ def test_optimizer_follows_its_formula(name, reference, clip_norm):
     grads = [arrays(seed, scale=0.1 * seed) for seed in range(1, 6)]
     optimizer, params = make_optimizer(config), jax.tree.map(jnp.float32, arrays(0))
     state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
     for g in grads:
-        direction, state = optimizer.update(jax.tree.map(jnp.float32, g), state, params)
+        direction, state = update(jax.tree.map(jnp.float32, g), state, params)
         params = jax.tree.map(lambda p, d: p - 0.1 * d, params, direction)
     if clip_norm is not None:
         norms = [np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(g))) for g in grads]

@@ -54,7 +54,7 @@ def whole_batch():
     return one_step(TINY, TOKENS[None])
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (4, 1)])
+@pytest.mark.parametrize("shape", [(2, 2), pytest.param((4, 1), marks=pytest.mark.slow)])
 def test_accumulated_micro_batches_equal_one_batch(whole_batch, shape):
     state, metrics = one_step(TINY, TOKENS.reshape(*shape, 17))
     assert_trees_close(metrics, whole_batch[1], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from typing import Any
 
 import jax
@@ -19,12 +20,19 @@ from gpt_jax.data.tokenizers import BytesTokenizer
 TINY = ModelConfig(vocab_size=257, context_length=128, n_layer=1, n_head=2, d_model=8, initialization_std=0.3)
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny") / "weights"
     params = jax.jit(GPT(TINY).init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    save_pretrained(TINY, params, tmp_path / "weights")
-    BytesTokenizer().save(tmp_path / "weights")
+    save_pretrained(TINY, params, folder)
+    BytesTokenizer().save(folder)
+    return folder
+
+
+@pytest.fixture
+def place(weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(weights, tmp_path / "weights")
     (tmp_path / "lambada_test.jsonl").write_text(
         "".join(f'{{"text": "one two {n} end"}}\n' for n in range(8)), encoding="utf-8"
     )

@@ -34,14 +34,14 @@ def windows(rows: int, seed: int = 0) -> np.ndarray:
 
 def direct_losses(model: ModelConfig, params, tokens_BT1: np.ndarray) -> np.ndarray:
     """-log softmax of the target, float64 NumPy over the model's logits."""
-    logits = np.asarray(GPT(model).apply({"params": params}, tokens_BT1[:, :-1]), np.float64)
+    logits = np.asarray(jax.jit(GPT(model).apply)({"params": params}, tokens_BT1[:, :-1]), np.float64)
     log_total = np.log(np.exp(logits).sum(-1))
     return log_total - np.take_along_axis(logits, tokens_BT1[:, 1:, None], -1)[..., 0]
 
 
 @pytest.fixture(scope="module")
 def long_params():
-    return GPT(TINY).init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    return jax.jit(GPT(TINY).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
 
 
 def test_a_full_context_is_scored_with_all_of_its_history(long_params):
@@ -111,7 +111,8 @@ def test_the_gradient_norm_equals_the_one_of_the_whole_model():
     model = dataclasses.replace(TINY, n_layer=2, context_length=8)
     scanned = dataclasses.replace(model, scan_layers=True)
     tokens = windows(2)[:, :9]
-    stacked = GPT(scanned).init(jax.random.fold_in(jax.random.key(3), 0), jnp.zeros((1, 1), jnp.int32))["params"]
+    key = jax.random.fold_in(jax.random.key(3), 0)
+    stacked = jax.jit(GPT(scanned).init)(key, jnp.zeros((1, 1), jnp.int32))["params"]
 
     @jax.jit
     def loss(params):

@@ -54,6 +54,7 @@ def test_a_run_in_bfloat16_keeps_a_float32_master_that_its_weights_are_rounded_f
     assert all(finer), "a master copy that holds nothing more than the weights"
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_that_was_stopped_equals_one_that_was_not(whole, text, tmp_path):
     with pytest.raises(runner.Interrupted):
         run(tmp_path, text, LOW, should_stop=stop_at(tmp_path, 3))

@@ -90,7 +90,7 @@ def test_a_flipped_bit_of_a_token_shard_is_named_before_training(half, text, tmp
         run(folder, text)
 
 
-@pytest.mark.parametrize("places", [[1 << 16], range(100, 8000, 50)], ids=["postscript", "records"])
+@pytest.mark.parametrize("places", [slow([1 << 16]), range(100, 8000, 50)], ids=["postscript", "records"])
 def test_a_flip_in_a_large_shard_is_named_when_it_is_read(half, text, tmp_path, monkeypatch, places):
     """A large file of the same size and time is not hashed at opening; ArrayRecord's own hashes see the flip."""
     monkeypatch.setattr("gpt_jax.disk.ALWAYS_HASHED", 0)

@@ -21,6 +21,7 @@ from gpt_jax.errors import InputError
 from tests.experiments.runs.real import assert_same_run, run
 from tests.training.tiny import TINY
 
+slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 HOLD = """
 import sys
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_a_finished_run_of_other_data_is_refused_and_of_absent_data_is_not(finis
     assert "its data was not found, and is not compared" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 600])
+@pytest.mark.parametrize("content", [slow(b""), b"\0" * 600])
 def test_a_result_that_a_power_cut_emptied_is_made_again(finished, text, tmp_path, content):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
@@ -94,7 +95,7 @@ def test_a_result_that_a_power_cut_emptied_is_made_again(finished, text, tmp_pat
     assert_same_run(folder, finished[0])
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 900, b'{"step": 9, "tok', b'{"step": 9}\0\0\n\0\0\0'])
+@pytest.mark.parametrize("tail", [*map(slow, (b"\0" * 900, b'{"step": 9, "tok')), b'{"step": 9}\0\0\n\0\0\0'])
 def test_a_metrics_file_with_a_blank_end_is_cut_there(copy, finished, text, tail):
     with (copy / "metrics.jsonl").open("ab") as file:
         file.write(tail)

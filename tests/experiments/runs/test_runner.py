@@ -73,8 +73,9 @@ def test_another_config_is_refused_with_the_difference(finished, text):
         run(finished[0], text, other)
 
 
-@pytest.mark.parametrize("stop_after", [3, 4, 9])
+@pytest.mark.parametrize("stop_after", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_resumed_run_equals_uninterrupted_run_bitwise(finished, text, tmp_path, stop_after):
+    """Stopped before a checkpoint was due, and where one is."""
     with pytest.raises(runner.Interrupted, match=f"step {stop_after}"):
         run(tmp_path, text, should_stop=stop_at(tmp_path, stop_after))
     assert not (tmp_path / "result.json").exists()
@@ -82,9 +83,15 @@ def test_resumed_run_equals_uninterrupted_run_bitwise(finished, text, tmp_path, 
     assert_same_run(tmp_path, finished[0])
 
 
-def test_other_data_is_refused_on_resume(text, tmp_path):
-    with pytest.raises(runner.Interrupted):
-        run(tmp_path / "run", text, should_stop=stop_at(tmp_path / "run", 2))
+def test_a_run_stopped_after_its_second_checkpoint_equals_an_uninterrupted_one_bitwise(half, finished, text, tmp_path):
+    shutil.copytree(half, tmp_path / "run")
+    assert not (half / "result.json").exists()
+    run(tmp_path / "run", text)
+    assert_same_run(tmp_path / "run", finished[0])
+
+
+def test_other_data_is_refused_on_resume(half, tmp_path):
+    shutil.copytree(half, tmp_path / "run")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "other.txt").write_text("something else entirely. " * 200, encoding="utf-8")
     with pytest.raises(InputError, match="trained on data of digest"):
@@ -161,13 +168,13 @@ def test_a_tokenizer_larger_than_the_model_is_refused_before_the_folder_is_claim
     assert not (tmp_path / "run").exists()
 
 
-def test_a_partial_metrics_file_from_a_crash_is_mended(finished, text, tmp_path):
-    with pytest.raises(runner.Interrupted):
-        run(tmp_path, text, should_stop=stop_at(tmp_path, 5))
-    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"step": 6, "tokens": 384, "train/loss": 1.0}\n{"step": 7, "tok')
-    run(tmp_path, text)
-    assert_same_run(tmp_path, finished[0])
+def test_a_partial_metrics_file_from_a_crash_is_mended(half, finished, text, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 10, "tokens": 640, "train/loss": 1.0}\n{"step": 11, "tok')
+    run(folder, text)
+    assert_same_run(folder, finished[0])
 
 
 def test_the_sources_of_a_mixture_are_validated_one_by_one_at_the_end(text, tmp_path):
