@@ -85,14 +85,14 @@ def test_every_config_alternates_as_its_name_says():
     assert [configs.get("gpt3-175b").model.pattern(n) for n in range(3)] == [Dense(), Banded(256), Dense()]
 
 
-EVERY = (Dense(), Banded(3), Strided(2), Fixed(4, 1), LogSparse(2))
+EVERY = (Banded(3), Strided(2), Dense(), Fixed(4, 1), LogSparse(2))
 
 
 @pytest.mark.parametrize(
     ("norm", "implementation", "patterns"),
     [
         ("pre", "block", EVERY[:3]),
-        ("post", "mask", EVERY[3:]),
+        ("post", "mask", EVERY[2:]),
         slow("pre", "block", EVERY),
         slow("post", "mask", EVERY),
     ],
