@@ -98,19 +98,26 @@ def test_other_data_is_refused_on_resume(half, tmp_path):
         run(tmp_path / "run", tmp_path / "data")
 
 
-def test_a_run_asked_to_stop_before_its_first_step_says_that_there_is_no_checkpoint(finished, text, tmp_path):
+def test_a_run_asked_to_stop_before_its_first_step_says_that_there_is_no_checkpoint(text, tmp_path):
     with pytest.raises(runner.Interrupted, match="before the first step: no checkpoint is written yet"):
         run(tmp_path, text, should_stop=lambda: True)
     assert not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
-    run(tmp_path, text)
-    assert_same_run(tmp_path, finished[0])
 
 
-def test_a_run_asked_to_stop_while_its_data_is_prepared_stops_there(finished, text, tmp_path, monkeypatch):
+def test_a_run_asked_to_stop_while_its_data_is_prepared_stops_there(text, tmp_path, monkeypatch):
     monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
     with pytest.raises(runner.Interrupted, match="no checkpoint"):
         run(tmp_path / "run", text, should_stop=lambda: True)
     assert not (tmp_path / "run").exists()  # nothing was begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_run_stopped_before_it_trained_equals_an_uninterrupted_one(finished, text, tmp_path, monkeypatch, prepared):
+    if not prepared:
+        monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(runner.Interrupted):
+        run(tmp_path / "run", text, should_stop=lambda: True)
     run(tmp_path / "run", text)
     assert_same_run(tmp_path / "run", finished[0])
 

@@ -147,8 +147,10 @@ def test_a_failure_in_one_process_is_a_line_and_loses_no_other(members, monkeypa
     outcomes = {0: Outcome("done"), 1: Outcome("failed", "loss is nan"), 2: dead, 3: Outcome("wrong", "no data")}
     finishing(monkeypatch, outcomes)
     assert make_runs(members, Way("jobs", 1), quiet()) == [
-        "old seed 0: loss is nan", "new seed 1: its process ended with signal 9", "old seed 1: no data",
-    ]  # fmt: skip
+        "old seed 0: loss is nan",
+        "new seed 1: its process ended with signal 9",
+        "old seed 1: no data",
+    ]
 
 
 def test_wrong_use_at_the_first_run_ends_the_sweep(members, monkeypatch):
