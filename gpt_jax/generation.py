@@ -51,7 +51,7 @@ def generate(
       InputError: an argument is not allowed; of a prompt, the row and the token are named.
     """
     rows = token_rows(prompts, config.vocab_size)
-    _check(config, rows, max_new_tokens, temperature, top_k, top_p, key)
+    _check(config, rows, max_new_tokens, temperature, top_k, top_p, key, stop_token)
     if not rows or max_new_tokens == 0:
         return [[] for _ in rows]
     if config.scan_layers:
@@ -105,7 +105,7 @@ def _token_row(number: int, row: Any, vocab_size: int) -> list[int]:
     return tokens
 
 
-def _check(config, rows, max_new_tokens, temperature, top_k, top_p, key) -> None:
+def _check(config, rows, max_new_tokens, temperature, top_k, top_p, key, stop_token) -> None:
     def require(holds, name, value, allowed):
         if not holds:
             raise InputError(f"{name}: {value!r} is not allowed: {allowed}")
@@ -119,6 +119,9 @@ def _check(config, rows, max_new_tokens, temperature, top_k, top_p, key) -> None
     require(temperature < GREEDY or key is not None, "key", key, "a jax.random.key, unless temperature is 0")
     require(top_k is None or (number(top_k, *whole) and top_k >= 1), "top_k", top_k, "at least 1, or none")
     require(top_p is None or (number(top_p, *real) and 0 < top_p <= 1), "top_p", top_p, "0 < top_p <= 1, or none")
+    ids = f"0 to {config.vocab_size - 1}, or none"
+    stops = stop_token is None or (number(stop_token, *whole) and 0 <= stop_token < config.vocab_size)
+    require(stops, "stop_token", stop_token, ids)
     for row in rows:
         total, context = len(row) + max_new_tokens, config.context_length
         fits = f"the prompt's {len(row)} tokens and the new ones must fit the context of {context}"

@@ -136,6 +136,12 @@ def test_ties_at_the_cut_keep_exactly_k_the_lowest_ids_first(top_k):
     assert np.nonzero(np.isfinite(cut))[0].tolist() == sorted([5, 1, 2, 3, 4][:top_k])
 
 
+@pytest.mark.parametrize("stop", [-1, 2.5, TINY.vocab_size, True, "a"])
+def test_a_stop_token_that_is_no_entry_is_refused(params, stop):
+    with pytest.raises(InputError, match="stop_token: "):
+        generate(TINY, params, PROMPTS, 2, temperature=0, stop_token=stop)
+
+
 def test_ties_at_the_nucleus_keep_as_few_as_hold_it():
     logits = jnp.zeros((1, 8))
     for top_p, kept in ((1e-40, 1), (0.1, 1), (0.2, 2), (0.5, 4), (0.51, 5)):

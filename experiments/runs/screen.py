@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -38,6 +39,18 @@ def outlasting(console: Console) -> Console:
     if not (isinstance(console.file, Outlasting) and console.file.always):
         console.file = Outlasting(console.file, always=True)  # type: ignore[assignment]
     return console
+
+
+def forwards(clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
+    """A clock that stands still where `clock` is set back: no speed and no ETA is negative."""
+    latest = -math.inf
+
+    def now() -> float:
+        nonlocal latest
+        latest = max(latest, clock())
+        return latest
+
+    return now
 
 
 class Screen:
@@ -89,7 +102,7 @@ class Screen:
             TimeRemainingColumn(),
         )
         tasks = {}
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, get_time=forwards(), transient=True) as progress:
 
             def report(stage: str, done: int, total: int | None) -> None:
                 if stage not in tasks:
@@ -110,7 +123,9 @@ class Screen:
             TextColumn("tokens  {task.fields[status]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as progress:
+        with Progress(
+            *columns, console=self.console, get_time=forwards(), transient=not self.console.is_terminal
+        ) as progress:
             self._progress, self._task = progress, progress.add_task("", total=total, completed=done, status="")
             self._total = total
             self._of_sweep(done / total)

@@ -8,7 +8,6 @@ Axes: B prompts, K beams, N new tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,27 +16,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.errors import InputError
 from gpt_jax.evaluation.scoring import TextModel, bucket
+from gpt_jax.generation import Prompts, token_rows
 from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.numerics import pinned
 
 
 @pinned()
 def beam_search(
-    model: TextModel, prompts: Sequence[Sequence[int]], max_tokens: int, beams: int, penalty: float, stop_V: np.ndarray
+    model: TextModel, prompts: Prompts, max_tokens: int, beams: int, penalty: float, stop_V: np.ndarray
 ) -> list[list[int]]:
     """The best hypothesis after each prompt, without its stop token.
 
-    `stop_V` is bool `(V,)`. Each prompt and `max_tokens` must fit the context. Ties go to the lower token id.
+    `prompts` are what `generate` takes, and `stop_V` is bool `(V,)`. Ties go to the lower token id.
+
+    Raises:
+      InputError: ids that are no entries, `beams` or `max_tokens` that are no counts, more than fits the context.
     """
-    if not prompts or max_tokens == 0:
-        return [[] for _ in prompts]
-    context = model.config.context_length
-    width = min(bucket(max(len(prompt) for prompt in prompts)), context)
-    prompt_BT = padded(prompts, width)
+    context, vocabulary = model.config.context_length, model.config.vocab_size
+    rows = token_rows(prompts, vocabulary)
+    _require_count("max_tokens", max_tokens, 0, context - max(map(len, rows), default=0))
+    _require_count("beams", beams, 1, (2**31 - 1) // vocabulary)  # the search numbers all continuations in int32
+    if not rows or max_tokens == 0:
+        return [[] for _ in rows]
+    width = min(bucket(max(map(len, rows))), context)
+    prompt_BT = padded(rows, width)
     with jax.default_matmul_precision("float32"):
         out_BN = _search(model.config, beams, max_tokens, model.params, prompt_BT, np.float32(penalty), stop_V)
     return [[i for i in row if i >= 0] for row in np.asarray(out_BN).tolist()]
+
+
+def _require_count(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{name}: {value!r} is not allowed: a whole number from {low} to {high}")
 
 
 def length_penalty(tokens: Any, penalty: Any) -> Any:

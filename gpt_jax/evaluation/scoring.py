@@ -17,6 +17,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer
+from gpt_jax.errors import InputError
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.requests import Likelihood
 from gpt_jax.model.interface import hidden, init_cache, logits
@@ -64,8 +65,10 @@ def score(
 
     `batch_tokens` bounds a forward pass (1: one row at a time; None: what suits the device). With `share`,
     neighbouring rows that begin alike (a context and its continuations) run their common beginning once, and its
-    cache serves each of them.
+    cache serves each of them. Raises `InputError` on a row whose ids are no entries, or that is too long.
     """
+    for number, row in enumerate(rows):
+        _check_row(model.config, number, row)
     batch_tokens = suitable_tokens() if batch_tokens is None else batch_tokens
     asked = [n for n, row in enumerate(rows) if row.start < len(row.tokens)]
     groups = [[asked[n] for n in same] for same in group([rows[n] for n in asked])] if share else [[n] for n in asked]
@@ -84,6 +87,20 @@ def score(
             _run_shared(model, rows, batch, most, sums)
             meter.add(sum(_cost(rows, *item) for item in batch))
     return sums.likelihoods()
+
+
+def _check_row(config: ModelConfig, number: int, row: Scored) -> None:
+    """Raises `InputError` where a lookup would be clamped, or a position is past the context."""
+    ids_T = np.asarray(row.tokens)
+    last = config.vocab_size - 1
+    if ids_T.size and (ids_T.dtype.kind not in "iu" or ids_T.min() < 0 or ids_T.max() > last):
+        wrong = next(token for token in row.tokens if token != int(token) or not 0 <= token <= last)
+        raise InputError(f"row {number}: token {wrong!r} is not allowed: whole numbers from 0 to {last}")
+    if row.start < 1 or len(row.tokens) - 1 > config.context_length:
+        raise InputError(
+            f"row {number}: {len(row.tokens)} tokens scored from number {row.start} are not allowed: from 1 on, and at "
+            f"most {config.context_length + 1} tokens"
+        )
 
 
 def suitable_tokens() -> int:

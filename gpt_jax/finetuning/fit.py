@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpt_jax.config import RunConfig
-from gpt_jax.data.tokenizers import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, require_rows
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
@@ -58,9 +58,10 @@ def fit(
       on_epoch: gets the updates done so far and "loss" (nats) and the task's metric, of validation.
 
     Raises:
-      InputError: no labelled training examples.
+      InputError: no labelled training examples, or a tokenizer of more entries than the model.
       TrainingDiverged: the loss is not finite.
     """
+    require_rows(tokenizer, config.model.vocab_size, "tokenizer")
     settings, seed = config.finetuning, config.training.seed
     pretrained = None if pretrained is None else unstack_layers(config.model, pretrained)
     model = dataclasses.replace(config.model, scan_layers=False)

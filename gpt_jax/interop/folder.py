@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.data.tokenizers import Tokenizer
+from gpt_jax.data.tokenizers import Tokenizer, require_rows
 from gpt_jax.disk import read_json, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.interop.layout import (
@@ -131,6 +131,8 @@ def save_pretrained(
     transformers_config(config)  # what cannot be expressed is said first
     tensors = {name: plain_array(name, array) for name, array in to_named_tensors(config, params).items()}
     dtypes = {array.dtype.name for array in tensors.values()}
+    if tokenizer is not None:
+        require_rows(tokenizer, config.vocab_size, "tokenizer")
     end_of_text = None if tokenizer is None else tokenizer.end_of_text
     if end_of_text is not None and end_of_text >= config.vocab_size:
         raise InputError(f"tokenizer: its end of text is {end_of_text}: at most {config.vocab_size - 1} is allowed")

@@ -57,7 +57,7 @@ PEAK_FLOPS = {**GPU_FLOPS, **{kind: chip.flops for chip in TPUS.values() for kin
 def peak_flops() -> float | None:
     """FLOP/s of all devices: the published peak; on a CPU the float32 speed of a product, measured now (0.1 s).
 
-    None where the chip is not in the table.
+    None where the chip is not in the table, or the clock was set back meanwhile.
     """
     device = jax.devices()[0]
     if device.platform != "cpu":
@@ -69,4 +69,4 @@ def peak_flops() -> float | None:
         start = time.perf_counter()
         matmul(x, x).block_until_ready()
         best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    return 2 * size**3 / best if best > 0 else None

@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as managers
+from orbax.checkpoint._src.multihost import multihost
 
 from gpt_jax.disk import read_json, sha256, write_atomically
 from gpt_jax.errors import InputError
@@ -29,6 +30,9 @@ MARK = "commit_success.txt"  # Orbax's, of a step that was written whole
 UNDIGESTED = (DIGESTS, MARK, "_CHECKPOINT_METADATA")
 UNFINISHED = ".orbax-checkpoint-tmp"  # in the name of a step's folder until it is whole
 MOST_NAMED = 4  # arrays, in an error
+# Seconds, ten years. Orbax measures its waits by the wall clock: one that is set forward in a save would end the run. A
+# process that is lost ends the others by itself (gpt_jax/parallel/watch.py).
+PATIENCE = 10 * 365 * 86_400
 
 
 class Checkpoints:
@@ -40,12 +44,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep_last: int = 2, keep_best: int = 1):
         require_readable_name(folder)
+        if hasattr(multihost, "_DEFAULT_BARRIER_TIMEOUT"):  # it has no public name
+            multihost._DEFAULT_BARRIER_TIMEOUT = PATIENCE
         self._best = _Best(folder, keep_best)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep_last), self._best]),
             save_decision_policy=managers.FixedIntervalPolicy(1),
             enable_async_checkpointing=True,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+            async_options=ocp.AsyncOptions(timeout_secs=PATIENCE, post_finalization_callback=self._write_digests),
             create=True,
         )
         self.folder = folder
@@ -61,9 +67,14 @@ class Checkpoints:
         self.wait()
         if step in self._manager.all_steps():
             return
+        for name, array in ocp.tree.to_flat_dict(state, sep="/").items():
+            if array.size == 0:
+                raise InputError(
+                    f"checkpoint: {name} has shape {tuple(array.shape)}: an array with elements is allowed"
+                )
         self._saving = step
         if jax.default_backend() == "cpu":  # the writer reads host memory in place, and donation reuses it
-            state = jax.tree.map(jnp.copy, state)
+            state = jax.tree.map(_copy, state)
         meta = {**meta, "loss": loss}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         self._best.losses[step] = np.inf if loss is None else loss
@@ -231,6 +242,11 @@ class _Best(managers.PreservationPolicy):
             except (ValueError, KeyError, TypeError):  # none, or damaged
                 self.losses[step] = np.inf
         return self.losses[step]
+
+
+def _copy(array: Any) -> Any:
+    """A copy of the same type: JAX would round NumPy's float64."""
+    return jnp.copy(array) if isinstance(array, jax.Array) else np.array(array, order="C")
 
 
 def _arrays(tree: Any) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 
-from gpt_jax import ModelConfig
+from gpt_jax import InputError, ModelConfig
 from gpt_jax.evaluation.beam import beam_search, length_penalty
 from tests.evaluation.models import log_probs, text_model
 
@@ -68,3 +69,28 @@ def test_the_penalty_is_that_of_wu_et_al():
 def test_nothing_to_search_is_nothing_found():
     assert beam_search(text_model(SMALL), [], 3, 4, 0.6, STOP) == []
     assert beam_search(text_model(SMALL), [[1]], 0, 4, 0.6, STOP) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "steps", "beams", "said"),
+    [
+        ([[1, V]], 3, 2, f"prompt 0: token {V} is not allowed"),
+        ([[1], [2.7]], 3, 2, "prompt 1: token 2.7 is not allowed"),
+        ([[]], 3, 2, "prompt 0: "),
+        ([[1] * 22], 3, 2, "max_tokens: 3 is not allowed: a whole number from 0 to 2"),
+        ([[1]], 2.5, 2, "max_tokens: 2.5"),
+        ([[1]], 3, 0, "beams: 0"),
+        ([[1]], 3, 10**9, "beams: 1000000000"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(prompts, steps, beams, said):
+    with pytest.raises(InputError, match="^" + re.escape(said)):
+        beam_search(text_model(SMALL), prompts, steps, beams, 0.6, STOP)
+
+
+def test_prompts_may_be_arrays_and_nothing_may_be_asked_for():
+    model = text_model(SMALL)
+    assert beam_search(model, np.array([[1, 2]]), STEPS, 2, 0.6, STOP) == beam_search(
+        model, [[1, 2]], STEPS, 2, 0.6, STOP
+    )
+    assert beam_search(model, [[1], [2]], 0, 2, 0.6, STOP) == [[], []] and beam_search(model, [], 3, 2, 0.6, STOP) == []

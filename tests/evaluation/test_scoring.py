@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt_jax import InputError
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.evaluation.encoding import Scored
 from gpt_jax.evaluation.scoring import bucket, common_tokens, group, score
@@ -99,3 +100,18 @@ def test_buckets_are_few_and_hold_their_length(length):
     size = bucket(length)
     assert length <= size <= max(16, 2 * length)
     assert size & (size - 1) == 0 or (size % 3 == 0 and (size // 3) & (size // 3 - 1) == 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (Scored((1, 257, 3), 1), "row 1: token 257 is not allowed: whole numbers from 0 to 256"),
+        (Scored((1, -1, 3), 1), "row 1: token -1"),
+        (Scored((1, 2.7, 3), 1), "row 1: token 2.7"),  # type: ignore[arg-type]
+        (Scored((1, 2, 3), 0), "row 1: 3 tokens scored from number 0"),
+        (Scored((1,) * 98, 1), "row 1: 98 tokens scored from number 1 are not allowed: from 1 on, and at most 97"),
+    ],
+)
+def test_a_row_that_the_model_cannot_look_up_is_refused_by_its_number(row, said):
+    with pytest.raises(InputError, match=said):
+        score(text_model(TINY), [Scored((1, 2), 1), row])

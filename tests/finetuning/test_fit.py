@@ -188,3 +188,10 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     config = dataclasses.replace(run_config(learning_rate=1e30), optimizer=OptimizerConfig(clip_norm=None))
     with pytest.raises(TrainingDiverged, match="loss is nan at update"):
         run(config=config)
+
+
+def test_a_tokenizer_of_more_entries_than_the_model_is_refused():
+    config = run_config()
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=200))
+    with pytest.raises(InputError, match="tokenizer: its tokenizer has 257 entries and its model 200"):
+        fit(config, task("classification"), {"train": examples("classification", 8)}, TOKENIZER)

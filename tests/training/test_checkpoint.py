@@ -22,6 +22,22 @@ def test_a_state_comes_back_bit_by_bit_with_its_meta(folder):
     assert meta == {"tokens": 10, "loss": 1.0}
 
 
+def test_arrays_of_any_memory_order_come_back_and_one_without_elements_is_refused_by_name(folder):
+    numbers = np.arange(12.0)
+    arrays = {
+        "transposed": numbers.reshape(3, 4).T,
+        "backwards": numbers[::-2],
+        "sliced": numbers.reshape(3, 4)[:, 1:3],
+    }
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, arrays, {}, None)
+    checkpoints.wait()
+    restored, _ = checkpoints.restore(arrays) or pytest.fail("nothing is there")
+    jax.tree.map(np.testing.assert_array_equal, restored, arrays)
+    with pytest.raises(InputError, match=r"checkpoint: layer/b has shape \(0, 3\)"):
+        checkpoints.save(2, {"layer": {"b": np.zeros((0, 3))}}, {}, None)
+
+
 def test_the_newest_two_and_the_best_are_kept(folder):
     assert written(folder, [3.0, 1.0, 2.0, 5.0, 4.0, None]).steps() == [2, 5, 6]
 

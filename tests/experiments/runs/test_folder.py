@@ -2,26 +2,31 @@
 
 import errno
 import fcntl
+import io
 import json
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections import namedtuple
-from itertools import count
 
 import pytest
+from rich.console import Console
 
 from experiments.cli import main
-from experiments.runs import preflight
+from experiments.runs import preflight, runner
 from experiments.runs.folder import LOCK, held
+from experiments.runs.screen import Screen, forwards
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
-from tests.experiments.runs.real import assert_same_run, run
+from tests.experiments.runs.real import assert_same_run, run, stop_at
 from tests.training.tiny import TINY
 
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
+DAY = 86_400.0  # seconds
 HOLD = """
 import sys
 from pathlib import Path
@@ -166,12 +171,41 @@ def test_a_read_only_run_is_sampled_from_and_resuming_it_is_refused(read_only, t
     assert "Read-only file system" in said
 
 
+@pytest.mark.slow
 def test_clocks_that_jump_change_no_number_but_the_clocks(finished, text, tmp_path, monkeypatch):
-    """Hours back and forth, at every reading."""
-    jumps, real = count(), time.perf_counter
-    monkeypatch.setattr(time, "perf_counter", lambda: real() + 7200.0 * (-1) ** next(jumps))
-    run(tmp_path, text)
+    """Days back and forth, in a run that is stopped and resumed, and whose files are of 1970 and of the year 2096."""
+    folder, shown, rng = tmp_path / "run", io.StringIO(), random.Random(0)
+
+    def jumping(real):
+        return lambda: real() + rng.choice([0.0, 5.0, -5.0, 7200.0, -7200.0, 400 * DAY, -400 * DAY])
+
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, jumping(getattr(time, name)))
+    screen = Screen(Console(file=shown, force_terminal=True, width=200))
+    with pytest.raises(runner.Interrupted):
+        run(folder, text, should_stop=stop_at(folder, 6), screen=screen)
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0) if rng.random() < 0.5 else (4e9, 4e9))
+    run(folder, text, screen=screen)
     monkeypatch.undo()
-    assert_same_run(tmp_path, finished[0])
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert_same_run(folder, finished[0])
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(line.get("time/tokens_per_second") is None or line["time/tokens_per_second"] > 0 for line in lines)
+    assert not re.search(r"-[\d.,]+ (tokens/s|FLOP|s in all)|MFU -|ETA \S*-\d", shown.getvalue())
+
+
+def test_no_time_runs_backwards_on_the_screen():
+    readings = iter([5.0, 3.0, -400 * DAY, 6.0])
+    now = forwards(lambda: next(readings))
+    assert [now() for _ in range(4)] == [5.0, 5.0, 5.0, 6.0]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_wherever_it_was_moved_to(finished, copy, text, tmp_path):
+    moved = tmp_path / "another disk" / "seed-0"
+    moved.parent.mkdir()
+    shutil.move(copy / "checkpoints", tmp_path / "elsewhere")
+    (copy / "checkpoints").symlink_to(tmp_path / "elsewhere")  # as people do who run out of room
+    shutil.move(copy, moved)
+    run(moved, text)
+    assert_same_run(moved, finished[0])
