@@ -26,13 +26,16 @@ class LoadedModel:
     digest: str
 
 
-def load_model(folder: Path, report: Callable[[str], None] = lambda line: None, step: int | None = None) -> LoadedModel:
+def load_model(
+    folder: Path | str, report: Callable[[str], None] = lambda line: None, step: int | None = None
+) -> LoadedModel:
     """The model in a run folder (its newest readable checkpoint, or that of `step`) or in a weights folder.
 
     A weights folder is one that `load_pretrained` reads, with the tokenizer's files beside the weights or in
     `tokenizer/`; without any, 50,257 entries of type gpt2, padded or not, are read with the built-in vocabulary.
     Checkpoints passed over are named through `report`. Raises `InputError`.
     """
+    folder = Path(folder)
     if is_run_folder(folder):
         run, _ = read_run(folder)
         if run.kind == "finetuning":

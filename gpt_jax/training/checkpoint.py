@@ -42,7 +42,8 @@ class Checkpoints:
     position is the step itself.
     """
 
-    def __init__(self, folder: Path, keep_last: int = 2, keep_best: int = 1):
+    def __init__(self, folder: Path | str, keep_last: int = 2, keep_best: int = 1):
+        folder = Path(folder)
         require_readable_name(folder)
         if hasattr(multihost, "_DEFAULT_BARRIER_TIMEOUT"):  # it has no public name
             multihost._DEFAULT_BARRIER_TIMEOUT = PATIENCE

@@ -17,7 +17,7 @@ from tests.training.saved import newest, state, written
 
 def test_a_state_comes_back_bit_by_bit_with_its_meta(folder):
     written(folder, [1.0]).close()
-    restored, meta = newest(Checkpoints(folder))
+    restored, meta = newest(Checkpoints(str(folder)))  # as a notebook names it
     jax.tree.map(np.testing.assert_array_equal, restored, state(1))
     assert meta == {"tokens": 10, "loss": 1.0}
 

@@ -33,7 +33,7 @@ def test_a_weights_folder_gives_config_parameters_and_tokenizer(weights_folder):
 
 
 def test_the_digest_names_the_weights_and_the_tokenizer_not_the_place(weights_folder, tmp_path):
-    first = load_model(weights_folder).digest
+    first = load_model(str(weights_folder)).digest
     shutil.copytree(weights_folder, tmp_path / "copy")
     assert load_model(tmp_path / "copy").digest == first
     (tmp_path / "copy" / "model.safetensors").unlink()
