@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,11 @@ def output_file(path: Path | None, keys: Sequence[str], *beside: str) -> Path | 
         raise InputError(f"--out: {str(path)!r} is not allowed: a file, in a folder that exists")
     if path.suffix != ".json":
         raise InputError(f"--out: {str(path)!r} is not allowed: a name that ends in .json")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"--out: {str(path)!r} is not allowed: {error.strerror}: a folder to write to is") from None
     if path.exists():
         try:
             found = read_json(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.arguments import (
@@ -70,7 +71,7 @@ def configurations(arguments: argparse.Namespace) -> dict[int, RunConfig]:
     for key in ("finetuning.task", "finetuning.weights", "training.seed"):
         if key in changes:
             raise InputError(f"{key}: {changes[key]!r} is not allowed here: give DIR, --task and --seeds")
-    model = override(RunConfig(model=load_model(arguments.folder).config), {"model.scan_layers": False}).model
+    model = replace(load_model(arguments.folder).config, scan_layers=False)
     settings = FinetuningConfig(task=arguments.task, weights=str(arguments.folder))
     seeds = arguments.seeds or (0,)
     return {

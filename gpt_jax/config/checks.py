@@ -22,9 +22,9 @@ def require(holds: bool, key: str, value: Any, allowed: str) -> None:
 class Checks:
     """Checks of one section's fields, by name: `Checks(config, "model").at_least(1, "n_layer", "n_head")`.
 
-    A field whose type allows None may be None. Made first, it sees to it that every field annotated with a Literal
-    holds one of its values, that every text is valid Unicode and every number finite, and that no whole number is more
-    than `MOST`. Every check raises `InputError`.
+    A field whose type allows None may be None. A number of NumPy becomes Python's. Made first, it sees to it that each
+    field annotated with a Literal holds one of its values, that every text is valid Unicode and every number finite,
+    and that no whole number is more than `MOST`. Every check raises `InputError`.
     """
 
     def __init__(self, config: Any, section: str):
@@ -32,6 +32,9 @@ class Checks:
         self._kinds = typing.get_type_hints(type(config))
         for name, kind in self._kinds.items():
             value = getattr(config, name)
+            if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:  # which JSON does not know
+                value = value.item()
+                object.__setattr__(config, name, value)
             if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
                 raise unknown(f"{section}.{name}", str(value), [str(allowed) for allowed in typing.get_args(kind)])
             if isinstance(value, str):

@@ -2,11 +2,13 @@
 
 import time
 import tracemalloc
+from typing import Any
 
+import numpy as np
 import pytest
 
 import configs
-from gpt_jax.config import RunConfig, override
+from gpt_jax.config import ModelConfig, RunConfig, digest, override
 from gpt_jax.errors import InputError
 from gpt_jax.training.plan import make_plan
 
@@ -58,3 +60,9 @@ def test_a_ramp_that_starts_with_one_sequence_counts_its_steps():
 def test_every_recipe_is_far_from_the_bounds(name: str):
     config = configs.get(name)
     assert make_plan(config).steps <= 1_000_000
+
+
+def test_numbers_of_numpy_are_numbers():
+    given: dict[str, Any] = {"n_layer": np.int64(3), "layer_norm_epsilon": np.float32(0.5)}
+    config = ModelConfig(**given)
+    assert digest(config) == digest(ModelConfig(n_layer=3, layer_norm_epsilon=0.5)) and type(config.n_layer) is int

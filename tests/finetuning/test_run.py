@@ -1,5 +1,6 @@
 """Fine-tuning as a run and from the command line: its folder, its wrong uses, and that it repeats itself."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 from experiments.cli import main
+from experiments.commands.finetune import configurations
 from experiments.corpora import grammar
 from experiments.runs import runner
 from experiments.runs.finetuning.materials import SHAPE, gather
@@ -77,6 +79,15 @@ def wrong(capsys, *words) -> str:
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1, err
     return err
+
+
+def test_a_context_that_divides_no_pretraining_batch_is_fine_tuned(tmp_path):
+    config = dataclasses.replace(MODEL, context_length=48)
+    params = jax.jit(language_model(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    save_pretrained(config, params, tmp_path)
+    TOKENIZER.save(tmp_path)
+    given = argparse.Namespace(folder=tmp_path, task="grammar", seeds=(3,), overrides=["finetuning.max_length=40"])
+    assert configurations(given)[3].model == config
 
 
 def test_a_finished_run_knows_the_weights_that_it_started_from(finished, pretrained, capsys):

@@ -3,12 +3,14 @@
 import json
 import math
 import shutil
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.arguments import output_file
 from experiments.cli import main
 from experiments.commands import evaluate as evaluate_command
 from experiments.commands.evaluate import figure, read_shots
@@ -222,3 +224,9 @@ def test_two_names_keep_their_items_apart(place, capsys):
     (place / "mine.items.jsonl").write_text("mine", encoding="utf-8")
     assert evaluate(place, "--tasks", "lambada", "--out", str(place / "mine.json")) == 2
     assert (place / "mine.items.jsonl").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux has it")
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_scored():
+    with pytest.raises(InputError, match=r"--out: '/proc/scores.json' is not allowed: .*a folder to write to is"):
+        output_file(Path("/proc/scores.json"), ())
