@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import configs
@@ -49,7 +49,6 @@ def test_words_are_those_of_the_papers():
 
 
 @given(st.lists(WORDS, max_size=4), st.lists(WORDS, max_size=4), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
 def test_the_index_finds_exactly_what_brute_force_finds(documents, texts, n):
     wanted = {" ".join(text.split()[i : i + n]) for text in texts for i in range(len(text.split()) - n + 1)}
     assert NgramIndex(wanted).find(documents, unpunctuated_words) == {
@@ -58,7 +57,6 @@ def test_the_index_finds_exactly_what_brute_force_finds(documents, texts, n):
 
 
 @given(st.lists(WORDS, max_size=4), WORDS, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
 def test_the_filter_holds_what_was_added_and_nothing_else_here(documents, text, n):
     training = NgramFilter(n, part=1 << 10)
     training.add(documents)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax.data.shards import Layout, write_shards
@@ -36,7 +36,6 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".array_record"}
 
 
-@settings(max_examples=40)
 @given(
     length=st.integers(0, 90),
     bounds=st.lists(st.integers(0, 90), max_size=8),
@@ -62,7 +61,6 @@ def test_every_token_but_the_first_is_predicted_once(
     assert (shards[-1].tokens if shards else 0) == kept
 
 
-@settings(max_examples=40)
 @given(
     bounds=st.lists(st.integers(0, 200), max_size=12),
     killed_at=st.integers(0, 13),

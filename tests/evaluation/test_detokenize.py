@@ -42,7 +42,7 @@ TOKENS = [
 ]
 
 
-@settings(max_examples=400)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(st.one_of(st.sampled_from(TOKENS), st.text(st.characters(exclude_characters=" \n"), max_size=4))))
 def test_any_line_comes_back(tokens):
     line = " ".join(tokens)

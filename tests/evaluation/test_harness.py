@@ -11,12 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
-
-import lm_eval
-from lm_eval.tasks import TaskManager
-
-import gpt_jax.evaluation.harness as harness
 from experiments.cli import main
 from gpt_jax import GPT, InputError, ModelConfig, save_pretrained
 from gpt_jax.data.public_files import Files
@@ -27,6 +21,8 @@ from gpt_jax.evaluation.scoring import TextModel
 from gpt_jax.evaluation.task import find_tasks
 from gpt_jax.loading import load_model
 
+# lm_eval takes seconds to import, torch with it: not for tests that are only collected here.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="the extra `eval` is not installed")
 CONFIG = ModelConfig(
     vocab_size=50257, context_length=48, n_layer=2, n_head=2, d_model=8, initialization_std=0.5, d_ff=16
 )
@@ -91,6 +87,11 @@ def write(path, rows):
 
 
 def run(folder, model, arguments, names=tuple(TASKS)) -> dict[str, Any]:
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    import gpt_jax.evaluation.harness  # noqa: F401 (it makes the model "gpt_jax" known)
+
     simple_evaluate: Any = lm_eval.simple_evaluate  # a decorator hides its parameters from pyright
     return simple_evaluate(
         model=model,
@@ -129,6 +130,7 @@ def test_blimp_is_the_harnesss_to_the_last_digit(folder, theirs):
     assert math.isclose(ours(folder, "blimp")["accuracy"], accuracy, rel_tol=1e-14) and 0 < accuracy < 100
 
 
+@pytest.mark.slow
 def test_transformers_gpt2_gives_the_same_answers_to_every_kind_of_request(folder, theirs):
     pytest.importorskip("transformers", reason="the extra `parity` is not installed")
     pytest.importorskip("accelerate", reason="the harness's `hf` model needs accelerate: lm_eval[hf]")
@@ -169,6 +171,8 @@ def test_a_model_or_a_continuation_that_cannot_be_scored_is_one_line(folder, cap
 
 
 def test_generation_keywords_are_read_or_refused():
+    import gpt_jax.evaluation.harness as harness
+
     made = harness._generation("a", {"until": "\n", "max_gen_toks": 5, "do_sample": True, "top_k": 2})
     assert (made.max_tokens, made.temperature, made.top_k, made.until) == (5, 1.0, 2, ("\n", "<|endoftext|>"))
     assert harness._generation("a", {"temperature": 0.7, "do_sample": False}).temperature == 0

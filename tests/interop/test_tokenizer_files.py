@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax.data.tokenizers import BytesTokenizer, load_tokenizer, make_tokenizer
@@ -14,8 +16,7 @@ from gpt_jax.interop import save_pretrained
 from gpt_jax.interop.tokenizer_files import what_differs, write_tokenizer
 from tests.interop.weights_folders import TINY, logits, random_params
 
-transformers = pytest.importorskip("transformers", reason="the extra `parity` is not installed")
-
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="the extra `parity` is not installed")
 TRAINED_ON = ["the cat sat on the mat, and that was that.  aaa aaaa ---- 12 345\n\n\tif x == y:\n"] * 40
 TOKENIZERS = {
     "bytes": lambda: BytesTokenizer(),
@@ -28,15 +29,19 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(PIECES).map("".join)).filter(lambda text: "\u2581" not in text)
 
 
+@pytest.fixture(scope="module")
+def transformers():
+    return import_module("transformers")
+
+
 @pytest.fixture(scope="module", params=TOKENIZERS)
-def both(request, tmp_path_factory):
+def both(request, transformers, tmp_path_factory):
     """A tokenizer, Transformers' reading of what was written of it, and the folder."""
     folder, tokenizer = tmp_path_factory.mktemp(request.param), TOKENIZERS[request.param]()
     write_tokenizer(tokenizer, folder, 64)
     return tokenizer, transformers.AutoTokenizer.from_pretrained(folder), folder
 
 
-@settings(deadline=None, max_examples=150)
 @given(text=TEXTS)
 def test_ids_and_texts_are_the_same_for_any_text(both, text):
     ours, theirs, _ = both
@@ -53,7 +58,7 @@ def test_the_end_of_text_is_named_and_ours_is_read_back(both):
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_folder_with_its_tokenizer_is_read_by_transformers(norm, tmp_path):
+def test_a_folder_with_its_tokenizer_is_read_by_transformers(transformers, norm, tmp_path):
     torch = pytest.importorskip("torch")
     config = dataclasses.replace(
         TINY, vocab_size=264, context_length=32, norm=norm, initialization=f"gpt{1 + (norm == 'pre')}"
@@ -69,7 +74,7 @@ def test_a_folder_with_its_tokenizer_is_read_by_transformers(norm, tmp_path):
 
 @pytest.mark.parametrize("size", [17, 50257, 60000])
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_an_end_of_text_that_is_unknown_is_null(size, norm, tmp_path):
+def test_an_end_of_text_that_is_unknown_is_null(transformers, size, norm, tmp_path):
     config = dataclasses.replace(TINY, vocab_size=size, norm=norm)
     save_pretrained(config, random_params(config), tmp_path)
     values = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ def float64_loss_and_gradients(h, w, targets, weights):
     return loss, g @ w, np.einsum("btv,btm->vm", g, h)
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings().max_examples // 5)
 @given(length=st.integers(1, 9), chunk=st.integers(1, 10), seed=st.integers(0, 100))
 def test_chunked_loss_and_gradients_are_the_definition(length, chunk, seed):
     rng = np.random.default_rng(seed)
