@@ -94,7 +94,7 @@ def test_the_dtype_is_that_of_the_tensors_and_the_deviation_only_of_a_normal_ini
 
 
 def test_a_tokenizer_past_the_vocabulary_is_refused(tmp_path):
-    with pytest.raises(InputError, match="end of text is 256: at most 16 is allowed"):
+    with pytest.raises(InputError, match="its tokenizer has 257 entries and its model 17: at most as many"):
         save_pretrained(TINY, random_params(TINY), tmp_path / "new", BytesTokenizer())
     assert not (tmp_path / "new").exists()
 
