@@ -86,7 +86,7 @@ def test_a_finished_run_of_other_data_is_refused_and_of_absent_data_is_not(finis
     with (tmp_path / "data" / "text.txt").open("a", encoding="utf-8") as file:
         file.write("more")
     said = refused(capsys, "resume", folder, "--data-dir", tmp_path / "data")
-    assert f"{folder} is finished, on data of digest" in said and "only the same data is allowed" in said
+    assert f"{folder} is finished, on data of digest" in said and "only the same is allowed" in said
     assert main(["resume", str(folder)]) == 0
     assert "its data was not found, and is not compared" in " ".join(capsys.readouterr().out.split())
 
