@@ -49,12 +49,20 @@ def model_of(config: str) -> dict[str, Any]:
 # 77 %, 5e-4 81 %, 1e-3 83 %, and 2e-3 21 %, where post-LN fails; 1e-3 is too near to that.
 CPU = section("finetuning", max_length=24, learning_rate=5e-4)
 
-# On the plays' own tasks, from the plays' own start: no data and no network are needed.
+# On the plays' own task, from the plays' own start: no data and no network are needed. The task is a pilot's
+# (docs/LOG.md): from a start as small as this, those that ask for order stayed at chance.
 LAPTOP = {
-    **{f"model.{key}": value for key, value in flatten(to_dict(configs.get("quickstart").model)).items()},
-    "model.vocab_size": 2048, "finetuning.weights": PLAYS.folder, "finetuning.max_length": 72,
-    "finetuning.learning_rate": 1e-3, "finetuning.validation_examples": 300,
-}  # fmt: skip
+    **model_of("quickstart"),
+    "model.vocab_size": 2048,
+    **section(
+        "finetuning",
+        task="play_kind",
+        weights=PLAYS.folder,
+        max_length=96,
+        learning_rate=5e-4,
+        validation_examples=300,
+    ),
+}
 
 # From scratch, on sentences by a small grammar: no weights and no data are needed.
 SMOKE = {

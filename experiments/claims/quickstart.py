@@ -26,9 +26,22 @@ SMOKE = {
     "training.sample_tokens": 32,
 }
 
+# Five times the tokens of `cpu`, for two layers instead of four: chosen by pilots of about 0.9 million tokens, which
+# docs/LOG.md has. Small batches learn more from a token, and a second or third reading of the plays still teaches.
+BATCH, STEPS = 512, 6000
+LAPTOP = {
+    "model.n_layer": 2,
+    "optimizer.warmup_tokens": 60 * BATCH,
+    "training.batch_tokens": BATCH,
+    "training.train_tokens": STEPS * BATCH,
+    "training.evaluate_every_tokens": STEPS * BATCH // 3,
+    "training.checkpoint_every_tokens": STEPS * BATCH // 3,
+    "training.sample_every_tokens": STEPS * BATCH // 3,
+}
+
 EXPERIMENT = Experiment(
     source="GPT-2's architecture (Radford et al. 2019, section 2.3)",
     base=configs.get("quickstart"),
     arms={"gpt": {}},
-    scales={"smoke": Scale(SMOKE), "cpu": Scale({}), "paper": Scale({})},
+    scales={"smoke": Scale(SMOKE), "laptop": Scale(LAPTOP), "cpu": Scale({}), "paper": Scale({})},
 )

@@ -16,6 +16,7 @@ DIGESTS = {  # of all examples
     "play_follows": "fea7a84efb049da9",
     "play_speaker": "f2746101aec9decb",
     "play_next": "0dae33febddf0f00",
+    "play_order": "f0a6aa066278148b",
 }
 
 
@@ -59,6 +60,18 @@ def test_a_next_line_follows_in_the_play_and_the_others_do_not(tasks):
         assert all(answer in text for answer in answers) and len(set(answers)) == plays.ANSWERS
     for example in tasks["play_follows"][1]["test"][:40]:
         assert (" ".join(example.texts) in text_of(example.group)) == bool(example.label)
+
+
+def test_words_of_the_second_line_are_in_the_poets_order_or_moved(tasks):
+    def lines_of(play: str) -> set[tuple[str, ...]]:
+        own = [scene for scene in scenes.scenes()["test"] if scene.play == play]
+        return {tuple(sorted(line.split())) for scene in own for speech in scene.speeches for line in speech.lines}
+
+    for example in tasks["play_order"][1]["test"][:60]:
+        words, known = example.texts[0].split(), lines_of(example.group)
+        assert (example.texts[0] in text_of(example.group)) == bool(example.label)
+        cuts = [n for n in range(1, len(words)) if tuple(sorted(words[n:])) in known]
+        assert any(" ".join(words[:n]) in text_of(example.group) for n in cuts)
 
 
 def test_two_speeches_are_one_speakers_or_two(tasks):

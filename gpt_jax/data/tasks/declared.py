@@ -46,6 +46,7 @@ TASKS = (
     LabelledTask("play_follows", "entailment", NO_YES),
     LabelledTask("play_speaker", "similarity", NO_YES),
     LabelledTask("play_next", "multiple_choice"),
+    LabelledTask("play_order", "classification", ("moved", "written")),
 )
 
 

@@ -6,11 +6,13 @@
 | `play_follows` | entailment | does this line come after those two, or elsewhere in the scene? |
 | `play_speaker` | similarity | do the same lips say both speeches of a scene? |
 | `play_next` | multiple choice | which of four lines of a scene comes after those three? |
+| `play_order` | classification | are the words of these two lines in the poet's order? |
 
 The splits are by play (data/scenes.py): train, validation and test share none, and "ood_kinds" has other kinds of play.
 Names of speakers and stage directions are left out. Classes are of equal number, and right answers stand in every place
 alike. Wrong lines are of the same scene and stand within a speech too, so that neither their words nor how a speech
-begins tells them apart. The draw is the same at every call.
+begins tells them apart. `play_order` has the same words in both classes, so no bag of words can tell. The draw is the
+same at every call.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ SPEECH = (6, 30)  # words of a speech whose speaker is asked
 LINE = (4, 14)  # words of a line
 ANSWERS = 4
 TRIES = 12  # draws of wrong lines
+MOVED = 5  # words within a line, of which all but one at most change their place
 
 
 def play_kind() -> Splits:
@@ -47,6 +50,11 @@ def play_speaker() -> Splits:
 def play_next() -> Splits:
     """Three lines, and four that may come next."""
     return _drawn("play_next", choices)
+
+
+def play_order() -> Splits:
+    """Two lines: 1 as they are written, 0 with the words within the second in another order."""
+    return _drawn("play_order", orders)
 
 
 def passages(scene: Scene, rng: random.Random) -> Iterator[Example]:
@@ -93,8 +101,21 @@ def choices(scene: Scene, rng: random.Random) -> Iterator[Example]:
         yield _example(scene, number, (" ".join(before), "", *wrong[:place], line, *wrong[place:]), place)
 
 
+def orders(scene: Scene, rng: random.Random) -> Iterator[Example]:
+    """Every second place as it is written. Words at the ends of a line, and words with punctuation, stay in place."""
+    for number, (before, line, _) in enumerate(_places(scene, rng, 1, 0)):
+        words = line.split()
+        free = [i for i in range(1, len(words) - 1) if words[i].isalpha()]
+        for place, word in zip(free, shuffled(rng, [words[i] for i in free]), strict=True):
+            words[place] = word
+        if len(free) >= MOVED and sum(a != b for a, b in zip(words, line.split(), strict=True)) >= MOVED - 1:
+            label = number % 2
+            yield _example(scene, number, (f"{before[0]} {line if label else ' '.join(words)}",), label)
+
+
 BUILDERS: dict[str, Callable[[], Splits]] = {
     "play_kind": play_kind, "play_follows": play_follows, "play_speaker": play_speaker, "play_next": play_next,
+    "play_order": play_order,
 }  # fmt: skip
 
 
