@@ -2,7 +2,9 @@
 
 "whole preparation" reads the files twice, divides them for validation, encodes them, and writes and hashes the shards.
 The other candidates have the text in memory and only encode it: ours in blocks to arrays, as the preparation does, the
-peers each document to a list. Every candidate runs in a process of its own, kept to one core and then to two.
+peers each document to a list, by their batch calls, and tiktoken also each document to an array. tiktoken runs with its
+own pattern of GPT-2's words. Every candidate runs in a process of its own, kept to one core and then to two. Ratios are
+medians over rounds, in which the candidates take turns.
 
     python benchmarks/prepare.py                      # the built-in plays, repeated to 20 MB, 3 rounds
     python benchmarks/prepare.py BOOKS --json FILE    # the .txt files of a folder; figures also as JSON
@@ -21,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from gpt_jax.config import DataConfig
@@ -29,12 +33,15 @@ from gpt_jax.data.plays import plain_text, play_files
 from gpt_jax.data.prepare import prepare
 from gpt_jax.data.stream import BLOCK
 from gpt_jax.data.text import blocks
+from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.data.tokenizers.merging import merging_by_id
 from gpt_jax.data.tokenizers.openai_bpe import FILE, packaged_gpt2
 from gpt_jax.disk import parse_json
 
-WHOLE, ENCODER, TIKTOKEN, TOKENIZERS = "whole preparation", "encoder", "tiktoken", "tokenizers"
-CANDIDATES = (WHOLE, ENCODER, TIKTOKEN, TOKENIZERS)
+WHOLE, ENCODER = "whole preparation", "encoder"
+TIKTOKEN, ARRAYS, TOKENIZERS = "tiktoken", "tiktoken to arrays", "tokenizers"
+PEERS = (TIKTOKEN, ARRAYS, TOKENIZERS)
+CANDIDATES = (WHOLE, ENCODER, *PEERS)
 VOCABULARY, CONTEXT = 50257, 1024
 
 
@@ -67,14 +74,29 @@ def made_ready(candidate: str, folder: Path, cache: Path, cores: int) -> Callabl
         tokenizer.encode("")  # builds what it encodes with
         pieces = [block for document in documents for block in blocks([document], BLOCK)]
         return lambda: tokenizer.encode_to_arrays(pieces)
+    import tiktoken
     import tokenizers
+    from tiktoken_ext.openai_public import r50k_pat_str
 
     tokenizer.save(cache)
     theirs: Any = tokenizers.Tokenizer.from_file(str(cache / FILE))
     if candidate == TOKENIZERS:
         return lambda: [row.ids for row in theirs.encode_batch_fast(documents, add_special_tokens=False)]
-    encoding = merging_by_id(theirs)
-    return lambda: encoding.encode_ordinary_batch(documents, num_threads=cores)
+    ours = merging_by_id(theirs)
+    encoding = tiktoken.Encoding(
+        "gpt2",
+        pat_str=r50k_pat_str,
+        mergeable_ranks=ours._mergeable_ranks,
+        special_tokens={END_OF_TEXT: tokenizer.vocab_size - 1},
+    )
+    if candidate == TIKTOKEN:
+        return lambda: encoding.encode_ordinary_batch(documents, num_threads=cores)
+
+    def to_arrays() -> list[Any]:
+        with ThreadPoolExecutor(cores) as executor:
+            return list(executor.map(lambda text: encoding.encode_to_numpy(text, disallowed_special=()), documents))
+
+    return to_arrays
 
 
 def measure(candidate: str, folder: Path, cores: int) -> dict[str, float]:
@@ -96,14 +118,23 @@ def in_a_process(candidate: str, folder: Path, cores: int) -> dict[str, float]:
     return parse_json(done.stdout, candidate)
 
 
-def summary(found: dict[str, list[dict[str, float]]], size: float) -> dict[str, float]:
-    """The best rounds of a candidate by number of cores: MB/s, MB per second of processor time, peak MiB."""
-    best = {cores: min(r["seconds"] for r in rounds) for cores, rounds in found.items()}
+Runs = dict[str, list[dict[str, float]]]  # by number of cores, a dictionary of `measure` each round
+
+
+def summary(found: dict[str, Runs], name: str, size: float) -> dict[str, float]:
+    """Of one candidate: MB/s and MB per second of processor time in its best rounds, the medians over rounds of two
+    ratios, and the peak in MiB."""
+    one, two = found[name]["1"], found[name]["2"]
     return {
-        **{f"MB/s on {cores}": size / seconds for cores, seconds in best.items()},
-        "MB/core-s": size / min(r["processor_seconds"] for r in found["1"]),
-        "two cores / one": best["1"] / best["2"] if "2" in best else float("nan"),
-        "peak MiB": max(r["peak_mib"] for rounds in found.values() for r in rounds),
+        "MB/s on 1": size / min(run["seconds"] for run in one),
+        "MB/s on 2": size / min(run["seconds"] for run in two),
+        "MB/core-s": size / min(run["processor_seconds"] for run in one),
+        "two cores / one": median(a["seconds"] / b["seconds"] for a, b in zip(one, two, strict=True)),
+        "of the best peer": median(
+            min(found[peer]["1"][n]["processor_seconds"] for peer in PEERS) / run["processor_seconds"]
+            for n, run in enumerate(one)
+        ),
+        "peak MiB": max(run["peak_mib"] for run in one + two),
     }
 
 
@@ -128,16 +159,13 @@ def main() -> None:
         if arguments.folder is None:
             write_plays(folder, int(megabytes * 1e6))
         size = sum(file.stat().st_size for file in folder.rglob("*.txt")) / 1e6
-        found: dict[str, dict[str, list[dict[str, float]]]] = {name: {"1": [], "2": []} for name in CANDIDATES}
+        found: dict[str, Runs] = {name: {"1": [], "2": []} for name in CANDIDATES}
         for _ in range(rounds):
             for cores in ("1", "2"):
                 for name in CANDIDATES:
                     found[name][cores].append(in_a_process(name, folder, int(cores)))
-    figures = {name: summary(rounds, size) for name, rounds in found.items()}
-    best = max(figures[name]["MB/core-s"] for name in (TIKTOKEN, TOKENIZERS))
-    for row in figures.values():
-        row["of the best peer"] = row["MB/core-s"] / best
-    print(f"{size:.1f} MB of text, {processor()}, best of {rounds}\n")
+    figures = {name: summary(found, name, size) for name in CANDIDATES}
+    print(f"{size:.1f} MB of text, {processor()}, {rounds} rounds\n")
     header = ("candidate", *next(iter(figures.values())))
     from machine import table
 

@@ -100,8 +100,8 @@ class Corpus:
         return [self.folder / name for name in self.manifest[split]["shards"]]
 
 
-def open_corpus(folder: Path) -> Corpus:
-    """Opens a prepared folder, checking its files' checksums.
+def open_corpus(folder: Path, tokenizer: Tokenizer | None = None) -> Corpus:
+    """Opens a prepared folder, checking its files' checksums. `tokenizer` is the corpus's own, if the caller has it.
 
     A file of 16 MiB or more is not hashed again if its size and time have not changed. Otherwise every start would read
     a large corpus. A flipped bit in such a file is seen when its records are read, because ArrayRecord hashes them in
@@ -117,7 +117,7 @@ def open_corpus(folder: Path) -> Corpus:
     if not {"digest", "files", *SPLITS} <= set(manifest):
         raise _damaged(folder / "manifest.json", folder)
     _check(folder, manifest, Digests(folder))
-    return Corpus(folder, load_tokenizer(folder / "tokenizer"), manifest)
+    return Corpus(folder, tokenizer or load_tokenizer(folder / "tokenizer"), manifest)
 
 
 def verify_corpus(corpus: Corpus) -> None:

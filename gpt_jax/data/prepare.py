@@ -118,15 +118,15 @@ def _prepared(
         "windows_per_shard": max(shard_tokens // context_length, 1),
         "characters_at_once": [stream.BLOCK, stream.BATCH],
     }
-    folder = _found(root, plan)
+    folder, corpus = _found(root, plan), None
     if folder is None:
         plan = _divided_by(text.division.rule, plan)
         digest = digest_of(plan)
         folder = root / "corpora" / digest
         with lock(root, digest):
             if not _is_whole(folder):  # no other process made it in the meantime
-                _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
-    corpus = open_corpus(folder)
+                corpus = _write(folder, {"digest": digest, "source": text.source.name, **plan}, text, tokenizer)
+    corpus = corpus or open_corpus(folder, tokenizer)
     # Rows were counted when they were read; what else lies beside the text may have changed since, and its name.
     rows = {kind: count for kind, count in corpus.left_out.items() if kind == NO_TEXT}
     manifest = {**corpus.manifest, "source": text.source.name, "left_out": rows | text.source.left_out}
@@ -180,7 +180,7 @@ def _training_parts(texts: list[stream.DividedText], weights: list[int]) -> Iter
     return (part for parts in texts[0].select("train", stage) for part in parts)
 
 
-def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokenizer: Tokenizer) -> None:
+def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokenizer: Tokenizer) -> Corpus:
     """Writes a corpus that `plan` describes, its manifest last."""
     (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder / "tokenizer")
@@ -207,8 +207,9 @@ def _write(folder: Path, plan: dict[str, Any], text: stream.DividedText, tokeniz
         }
         losses.update(tokens.losses)
     manifest["copies"] = text.division.copies
-    manifest["losses"] = losses
+    manifest["losses"] = dict(losses)
     manifest["left_out"] = text.source.left_out
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     for split in SPLITS:
         (folder / f"{split}.progress.json").unlink(missing_ok=True)
+    return Corpus(folder, tokenizer, manifest)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +56,8 @@ def write_shards(
       folder: where they go; it may hold finished shards of an interrupted call, which are kept if undamaged.
       batches: `batches(b)` gives the token stream from its batch b on, 1-D integers, the same at every call.
 
-    The files' bytes do not depend on interruptions.
+    A shard is written in the background while the next one's tokens are read. The files' bytes do not depend on
+    interruptions.
     """
     progress = folder / f"{name}.progress.json"
     shards = _finished(folder, progress)
@@ -62,26 +65,52 @@ def write_shards(
     stride = layout.windows_per_shard * layout.context_length
     starts = [(batch, position)]  # of the batches that hold pending tokens, and of the next
     pending: list[np.ndarray] = []  # the stream from token number `written` to `position`
-    for tokens in batches(batch):
-        pending.append(tokens[max(written - position, 0) :])
-        batch, position = batch + 1, position + len(tokens)
-        starts.append((batch, position))
-        while position - written > stride:
-            stream = np.concatenate(pending)
-            written += stride
-            while starts[1][1] <= written:
-                starts.pop(0)
-            windows = _windows(stream[: stride + 1], layout.context_length)
-            shards.append(_write(folder, f"{name}-{len(shards):05d}", layout, windows, (written, *starts[0])))
-            write_atomically(progress, json.dumps([dataclasses.asdict(shard) for shard in shards]))
-            pending = [stream[stride:]]
-    windows = _windows(np.concatenate(pending), layout.context_length) if pending else []
-    if windows and len(windows[-1]) <= layout.context_length and not layout.keep_short:
-        windows.pop()
-    if windows:
-        written += sum(len(window) - 1 for window in windows)
-        shards.append(_write(folder, f"{name}-{len(shards):05d}", layout, windows, (written, batch, position)))
+    with _Writer(folder, name, progress, shards) as writer:
+        for tokens in batches(batch):
+            pending.append(tokens[max(written - position, 0) :].astype(layout.dtype))
+            batch, position = batch + 1, position + len(tokens)
+            starts.append((batch, position))
+            while position - written > stride:
+                stream = np.concatenate(pending)
+                written += stride
+                while starts[1][1] <= written:
+                    starts.pop(0)
+                writer.write(_windows(stream[: stride + 1], layout.context_length), (written, *starts[0]))
+                pending = [stream[stride:]]
+        windows = _windows(np.concatenate(pending), layout.context_length) if pending else []
+        if windows and len(windows[-1]) <= layout.context_length and not layout.keep_short:
+            windows.pop()
+        if windows:
+            written += sum(len(window) - 1 for window in windows)
+            writer.write(windows, (written, batch, position))
     return shards
+
+
+class _Writer(AbstractContextManager):
+    """Writes shards one after the other in a thread, and adds each that is finished to `shards` and to `progress`."""
+
+    def __init__(self, folder: Path, name: str, progress: Path, shards: list[Shard]):
+        self._folder, self._name, self._progress, self._shards = folder, name, progress, shards
+        self._executor = ThreadPoolExecutor(1)
+        self._writing: Future[Shard] | None = None
+
+    def write(self, windows: list[np.ndarray], end: tuple[int, int, int]) -> None:
+        """Starts on a shard once the one before is finished; `end` is the `Shard`'s tokens, batch and start."""
+        self._finish()
+        name = f"{self._name}-{len(self._shards):05d}"
+        self._writing = self._executor.submit(_write, self._folder, name, windows, end)
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._finish()
+        finally:
+            self._executor.shutdown()
+
+    def _finish(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._shards.append(writing.result())
+            write_atomically(self._progress, json.dumps([dataclasses.asdict(shard) for shard in self._shards]))
 
 
 def _windows(stream: np.ndarray, context_length: int) -> list[np.ndarray]:
@@ -103,7 +132,7 @@ def _finished(folder: Path, progress: Path) -> list[Shard]:
     return good
 
 
-def _write(folder: Path, name: str, layout: Layout, windows: list[np.ndarray], end: tuple[int, int, int]) -> Shard:
+def _write(folder: Path, name: str, windows: list[np.ndarray], end: tuple[int, int, int]) -> Shard:
     """Writes one shard; `end` is the `Shard`'s tokens, batch and start."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -112,7 +141,7 @@ def _write(folder: Path, name: str, layout: Layout, windows: list[np.ndarray], e
     writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
     try:
         for window in windows:
-            writer.write(window.astype(layout.dtype).tobytes())
+            writer.write(window.tobytes())
     finally:
         writer.close()
     move_whole(partial, path)

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from gpt_jax.data.text import Division, Source, blocks, divide
+from gpt_jax.data.text import Division, Source, blocks, divide, utf8_size
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 
@@ -108,7 +108,7 @@ class TokenStream:
             for number, block in enumerate(blocks(parts, BLOCK)):
                 batch.append((number == 0, block))
                 size += len(block)
-                self.bytes += len(block.encode())
+                self.bytes += utf8_size(block)
                 if size >= BATCH:
                     yield batch
                     batch, size = [], 0

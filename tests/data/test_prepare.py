@@ -1,5 +1,6 @@
 """Preparation from end to end: what is held out, what is counted, what the cache survives."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -177,6 +178,25 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(speeches, tmp_path, monk
     whole = prepared(folder, tmp_path / "whole", shard_tokens=512)
     assert files(corpus.folder) == files(whole.folder)
     assert len(corpus.shards("train")) > len(left)
+
+
+LINES = ("To be, or not to be;\n", "don't  \t\n", "“quoted” — é 日本\u2028", "\r\n 1,234 \n\n", " I'll 'S   go\n")
+GOLDEN = {  # of the corpus, and of its windows; never to change: published results name them
+    ("bytes", "documents"): ("08ce1ae579fb160e", "d7b08d71003b8dc6"),
+    ("bytes", "contiguous"): ("b493d90a4b4f3d46", "5d56e6830a1c0d49"),
+    ("gpt2", "documents"): ("84f0f7231df8e255", "b12a26e868ba2929"),
+    ("gpt2", "contiguous"): ("79f172a343d6914e", "efc7761f0294f3db"),
+}
+
+
+@pytest.mark.parametrize(("tokenizer", "packing"), list(GOLDEN))
+def test_a_text_is_prepared_to_the_same_bytes_by_every_version(tmp_path, tokenizer, packing):
+    texts = ["".join(LINES[(k * k + 3 * n) % 5] for k in range(n % 9 + 20)) for n in range(40)]
+    folder = written(tmp_path / "text", [*texts, texts[3] + " \n", " \n"])
+    corpus = prepared(folder, tmp_path / "cache", tokenizer, packing, shard_tokens=1024)
+    windows = [Windows(corpus, split) for split in ("train", "validation")]
+    content = b"".join(w.read(list(range(len(w)))).tobytes() for w in windows)
+    assert (corpus.digest, hashlib.sha256(content).hexdigest()[:16]) == GOLDEN[tokenizer, packing]
 
 
 def test_concurrent_preparations_of_one_corpus_agree(speeches, tmp_path):

@@ -8,25 +8,30 @@ merge that the other does not, both have done the same inside that entry's bytes
 
 from __future__ import annotations
 
+import json
+import re
 from itertools import pairwise
 from typing import Any
 
-from gpt_jax.disk import parse_json
+from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
 
-# OpenAI's pattern (encoder.py) as tiktoken writes it: it finds the same words without trying twice.
-WORDS = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+# OpenAI's pattern (encoder.py), written for speed: it finds the same words. tiktoken hands an alternative that looks
+# neither ahead nor back to a linear-time automaton, and the group makes one of the four.
+WORDS = r"""(?: ?\p{L}+|'(?:[sdmt]|ll|ve|re)| ?\p{N}+| ?[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s"""
+LONGEST_GAP = 500_000  # white space in one piece: tiktoken keeps a place for each character, and a million at most
 SPLITTER = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}  # of `tokenizers`: it splits so too
 
 
-def merging_by_id(inner: Any) -> Any:
+def merging_by_id(inner: Any, content: dict[str, Any] | None = None) -> Any:
     """A `tiktoken.Encoding` that gives the ids of `inner`, a `tokenizers.Tokenizer` of byte pairs, on every text.
 
-    Special tokens in a text are text. None where `inner` splits or changes text in another way, matches added tokens
-    in it, lacks a byte, or has merges for which the two libraries may differ.
+    `content` is the JSON of `inner.to_str()`, if the caller has read it. Special tokens in a text are text to
+    `encode_ordinary`, and to `encode_to_numpy` with `disallowed_special=()`. None where `inner` splits or changes text
+    in another way, matches added tokens in it, lacks a byte, or has merges for which the two libraries may differ.
     """
     import tiktoken
 
-    content = parse_json(inner.to_str(), "tokenizer.json")
+    content = content or json.loads(inner.to_str())
     model, splitter = content["model"], content["pre_tokenizer"] or {}
     affixed = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("ignore_merges")
     matched = any(not added["special"] for added in content["added_tokens"])
@@ -42,8 +47,17 @@ def merging_by_id(inner: Any) -> Any:
         return None
     if not all(len(inner.model.tokenize(entry)) == 1 for entry in made):
         return None
-    ranks = {bytes(byte_of[character] for character in entry): ids[entry] for entry in (*byte_of, *made)}
-    return tiktoken.Encoding("byte pairs", pat_str=WORDS, mergeable_ranks=ranks, special_tokens={})
+    table = str.maketrans({character: chr(byte) for character, byte in byte_of.items()})
+    ranks = {entry.translate(table).encode("latin-1"): ids[entry] for entry in (*byte_of, *made)}
+    # `encode_to_numpy` looks for special tokens in the text: without one to look for, it would stop at each character.
+    special = {END_OF_TEXT: 1 + max(ranks.values())}
+    return tiktoken.Encoding("byte pairs", pat_str=WORDS, mergeable_ranks=ranks, special_tokens=special)
+
+
+def takes(text: str) -> bool:
+    """Whether tiktoken can encode this text: it breaks off at a million characters of white space."""
+    gaps = re.finditer(r"\s+", text) if len(text) > LONGEST_GAP else ()
+    return all(gap.end() - gap.start() <= LONGEST_GAP for gap in gaps)
 
 
 def byte_of_character() -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gpt_jax.data.tokenizers.merging import merging_by_id
+from gpt_jax.data.tokenizers.merging import merging_by_id, takes
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, in_threads, unicode_texts
-from gpt_jax.disk import digest_of, parse_json, read_json, read_utf8
+from gpt_jax.disk import digest_of, read_json, read_utf8
 from gpt_jax.errors import InputError
 
 FILE = "tokenizer.json"
@@ -52,7 +53,7 @@ class BpeTokenizer:
         inner.encode_special_tokens = True  # <|endoftext|> inside a text is text
         inner.no_truncation()
         inner.no_padding()
-        content = parse_json(inner.to_str(), where)
+        self._content = content = json.loads(inner.to_str())
         model, splitter = content["model"], content["pre_tokenizer"] or {}
         merges = "\n".join(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
         vocabulary = "\n".join(f"{token} {i}" for token, i in model["vocab"].items())
@@ -74,19 +75,19 @@ class BpeTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in as many threads as there are cores."""
         texts = unicode_texts(texts)
-        if self._by_id is not None:
+        if self._by_id is not None and all(map(takes, texts)):
             return in_threads(self._by_id.encode_ordinary, texts)
         return [row.ids for row in self._inner.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_to_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
         """As `encode_batch`, int32."""
-        if (by_id := self._by_id) is not None:
-            return in_threads(lambda text: np.array(by_id.encode_ordinary(text), np.int32), unicode_texts(texts))
+        if (by_id := self._by_id) is not None and all(map(takes, texts)):
+            return in_threads(lambda text: _as_array(by_id, text), unicode_texts(texts))
         return [np.array(ids, np.int32) for ids in self.encode_batch(texts)]
 
     @functools.cached_property
     def _by_id(self) -> Any:
-        return merging_by_id(self._inner)
+        return merging_by_id(self._inner, self._content)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes that are not UTF-8 come out as U+FFFD; ids past the vocabulary are left out."""
@@ -114,6 +115,11 @@ class BpeTokenizer:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._inner.save(str(folder / FILE))
+
+
+def _as_array(encoding: Any, text: str) -> np.ndarray:
+    """The ids of a text by tiktoken, which makes no list of them: int32."""
+    return encoding.encode_to_numpy(text, disallowed_special=()).view(np.int32)
 
 
 def _is_special(added: dict[str, Any] | None) -> bool:
