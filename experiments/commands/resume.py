@@ -18,13 +18,13 @@ from experiments.arguments import (
     run_folder,
 )
 from experiments.command import Command, resume_command
-from gpt_jax.config import override
+from gpt_jax.config import decides_numbers, override
 from gpt_jax.errors import InputError, TrainingDiverged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_folder(parser)
-    add_overrides(parser, "go on with another mesh, mesh.fsdp=8", metavar="mesh.KEY=VALUE")
+    add_overrides(parser, "go on with another mesh, mesh.fsdp=8, or watched, training.wandb=true")
     add_data_dir(parser)
     add_hosts(parser)
     add_profile(parser)
@@ -42,9 +42,10 @@ def resume(arguments: argparse.Namespace) -> int:
     config, identity = runner.read_folder(folder)
     changes = parse_overrides(arguments.overrides)
     for key, value in changes.items():
-        if not key.startswith("mesh."):
+        if decides_numbers(key):
             raise InputError(
-                f"{key}: {value!r} is not allowed: a resumed run may change only mesh.data, .fsdp, .tensor"
+                f"{key}: {value!r} is not allowed: a resumed run may change only mesh.data, .fsdp, .tensor, "
+                "training.tensorboard and .wandb"
             )
     config = override(config, changes)
     console = joined_console(arguments.hosts)

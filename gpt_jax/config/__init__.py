@@ -5,7 +5,7 @@ derives the steps and the accumulation. `override` changes fields by name. `to_d
 (codec.py) write a config down, name it and compare it with another config.
 """
 
-from gpt_jax.config.codec import differences, digest, flatten, from_dict, to_dict
+from gpt_jax.config.codec import decides_numbers, differences, digest, flatten, from_dict, to_dict
 from gpt_jax.config.data import DataConfig
 from gpt_jax.config.finetuning import FinetuningConfig
 from gpt_jax.config.mesh import MeshConfig
@@ -23,6 +23,7 @@ __all__ = [
     "OptimizerConfig",
     "RunConfig",
     "TrainingConfig",
+    "decides_numbers",
     "differences",
     "digest",
     "flatten",

@@ -11,6 +11,8 @@ from typing import Any
 from gpt_jax.config.override import override
 from gpt_jax.config.run import RunConfig
 
+TRACKERS = ("training.tensorboard", "training.wandb")
+
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Nested plain values, ready for JSON; patterns become the text that `parse_patterns` reads."""
@@ -53,7 +55,12 @@ def digest(config: Any) -> str:
 
 
 def differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys whose values differ, with both values. The mesh decides no number, and is left out."""
+    """The dotted keys whose values differ, with both values. What decides no number (`decides_numbers`) is left out."""
     a, b = flatten(to_dict(ours)), flatten(to_dict(theirs))
-    keys = sorted(key for key in {*a, *b} if not key.startswith("mesh."))
+    keys = sorted(filter(decides_numbers, {*a, *b}))
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
+
+
+def decides_numbers(key: str) -> bool:
+    """Whether a setting is part of what a run is. A run may go on with another mesh, and watched by other trackers."""
+    return not key.startswith("mesh.") and key not in TRACKERS

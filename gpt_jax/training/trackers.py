@@ -26,6 +26,8 @@ PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # field of Trainin
 RUN_ID = "wandb-run-id.txt"  # in the run folder
 MOST_WAITING = 10_000  # lines that a tracker may lag behind
 FLUSH_SECONDS = 10.0
+CONNECTING_SECONDS = 30.0  # that W&B tries to reach its server
+ASKING_SECONDS = 1.0  # that W&B waits for a key to be typed: `wandb login` is where to type it
 
 
 class Tracker(Protocol):
@@ -39,21 +41,18 @@ class Tracker(Protocol):
 class Guarded:
     """A tracker that never ends a run, never holds one up, and never raises.
 
-    `make()` makes the tracker at once; a thread then writes to it. Once the tracker fails, or lags `MOST_WAITING` lines
-    behind, `warn` gets one line and the tracker is left alone. `close` waits `patience` seconds for what is unwritten.
+    A thread makes the tracker with `make()`, which may wait for a network, and writes to it. Once the tracker fails, or
+    lags `MOST_WAITING` lines behind, `warn` gets one line and the tracker is left alone. `close` waits `patience`
+    seconds for what is unwritten.
     """
 
     def __init__(self, name: str, make: Callable[[], Tracker], warn: Callable[[str], None], patience: float = 60.0):
         self._name, self._warn, self._patience = name, warn, patience
         self._waiting: queue.Queue[tuple[int, int, dict[str, float]] | None] = queue.Queue(MOST_WAITING)
         self._failure: str | None = None
-        self._thread: threading.Thread | None = None
-        try:
-            tracker = make()
-        except Exception as error:
-            self._leave_alone(_told(error))
-            return
-        self._thread = threading.Thread(target=self._work, args=(tracker,), name=f"tracker: {name}", daemon=True)
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._work, args=(make,), name=f"tracker: {name}", daemon=True
+        )
         self._thread.start()
 
     def write(self, step: int, tokens: int, values: Mapping[str, float]) -> None:
@@ -84,15 +83,18 @@ class Guarded:
         self._thread = None
         self._warn(f"{self._name} failed and is left alone, the run goes on: {why}")
 
-    def _work(self, tracker: Tracker) -> None:
+    def _work(self, make: Callable[[], Tracker]) -> None:
+        tracker: Tracker | None = None
         try:
+            tracker = make()
             while (line := self._waiting.get()) is not None:
                 tracker.write(*line)
             tracker.close()
         except BaseException as error:  # nothing but the tracker runs here, SystemExit is its own too
             self._failure = _told(error)
             with suppress(BaseException):
-                tracker.close()
+                if tracker is not None:
+                    tracker.close()
 
 
 class TensorBoard:
@@ -152,7 +154,7 @@ class WeightsAndBiases:
             dir=str(folder),
             config=to_dict(config),
             reinit="create_new",
-            settings=wandb.Settings(console="off"),
+            settings=wandb.Settings(console="off", login_timeout=ASKING_SECONDS, init_timeout=CONNECTING_SECONDS),
         )
 
     def write(self, step: int, tokens: int, values: Mapping[str, float]) -> None:

@@ -4,11 +4,12 @@ import errno
 import json
 import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from gpt_jax.config import digest, override
+from gpt_jax.config import differences, digest, override
 from gpt_jax.training import trackers
 from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.trackers import Guarded, open_trackers
@@ -112,9 +113,22 @@ def test_a_tracker_that_does_not_open_is_left_alone(tmp_path):
     assert len(warnings) == 1 and "Network is unreachable" in warnings[0]
 
 
-def test_trackers_leave_the_digests_of_other_configs_alone():
-    assert not TINY.training.wandb and not TINY.training.tensorboard
-    assert digest(override(TINY, {"training.wandb": False})) == digest(TINY)
+def test_a_tracker_that_takes_forever_to_open_holds_nothing_up():
+    forever, warnings = threading.Event(), []
+    started = time.monotonic()
+    try:
+        guarded = Guarded("X", forever.wait, warnings.append, patience=0.2)  # type: ignore[arg-type]
+        guarded.write(1, 10, {})
+        guarded.close()
+    finally:
+        forever.set()
+    assert len(warnings) == 1 and "did not end within 0.2 s" in warnings[0] and time.monotonic() - started < 5
+
+
+def test_trackers_are_no_part_of_what_a_run_is():
+    watched = override(WATCHED, {"training.wandb": True})
+    assert digest(watched) == digest(TINY) and differences(watched, TINY) == {}
+    assert differences(override(watched, {"training.train_tokens": 999}), TINY).keys() == {"training.train_tokens"}
 
 
 def test_tensorboard_on_a_full_disk_is_left_alone(tmp_path, monkeypatch):
@@ -129,6 +143,28 @@ def test_tensorboard_on_a_full_disk_is_left_alone(tmp_path, monkeypatch):
     guarded.write(1, 10, {"train/loss": 1.0})
     guarded.close()
     assert len(warnings) == 1 and "No space left on device" in warnings[0]
+
+
+def test_tensorboard_without_its_folder_is_left_alone(tmp_path):
+    pytest.importorskip("tensorboardX")
+    (tmp_path / "tensorboard").write_text("a file", encoding="utf-8")
+    warnings = []
+    (guarded,) = open_trackers(WATCHED, tmp_path, 0, warnings.append)
+    guarded.close()
+    assert len(warnings) == 1 and "TensorBoard failed and is left alone" in warnings[0] and "\n" not in warnings[0]
+
+
+@pytest.mark.slow
+def test_a_server_of_weights_and_biases_that_is_not_there_costs_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    settings = {"MODE": "online", "API_KEY": "0" * 40, "BASE_URL": "http://127.0.0.1:9", "SILENT": "true"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    warnings = []
+    (guarded,) = open_trackers(override(TINY, {"training.wandb": True}), tmp_path, 0, warnings.append)
+    guarded.write(1, 10, {})
+    guarded.close()
+    assert len(warnings) == 1 and "the run goes on" in warnings[0] and "\n" not in warnings[0]
 
 
 def events_in(path):

@@ -2,11 +2,12 @@
 
 import pytest
 
+from experiments.runs.kinds import Interrupted
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
 from gpt_jax.training import trackers
 from gpt_jax.training.trackers import check_installed
-from tests.experiments.runs.real import lines_without_clocks, run
+from tests.experiments.runs.real import lines_without_clocks, run, stop_at
 from tests.training.test_trackers import WATCHED, Recorder, fill_a_disk
 from tests.training.tiny import TINY
 
@@ -32,3 +33,13 @@ def test_a_run_whose_trackers_fail_ends_as_one_without(finished, text, tmp_path,
         for r in (result, finished[1])
     )
     assert ours == theirs
+
+
+def test_a_begun_run_goes_on_with_a_tracker_and_is_finished_without(finished, text, tmp_path):
+    pytest.importorskip("tensorboardX")
+    with pytest.raises(Interrupted):
+        run(tmp_path, text, should_stop=stop_at(tmp_path, 4))
+    run(tmp_path, text, WATCHED)
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert lines_without_clocks(tmp_path) == lines_without_clocks(finished[0])
+    assert run(tmp_path, text)["metrics"] == run(tmp_path, text, WATCHED)["metrics"]
