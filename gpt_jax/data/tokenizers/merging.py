@@ -31,11 +31,11 @@ def merging_by_id(inner: Any, content: dict[str, Any] | None = None) -> Any:
     """
     import tiktoken
 
-    content = content or json.loads(inner.to_str())
-    model, splitter = content["model"], content["pre_tokenizer"] or {}
+    parts: dict[str, Any] = content or json.loads(inner.to_str())
+    model, splitter = parts["model"], parts["pre_tokenizer"] or {}
     affixed = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("ignore_merges")
-    matched = any(not added["special"] for added in content["added_tokens"])
-    if content["normalizer"] or {**splitter, **SPLITTER} != {"trim_offsets": True, **splitter}:
+    matched = any(not added["special"] for added in parts["added_tokens"])
+    if parts["normalizer"] or {**splitter, **SPLITTER} != {"trim_offsets": True, **splitter}:
         return None
     if affixed or matched or model.get("dropout"):
         return None
