@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_jax.config import DataConfig
-from gpt_jax.data.mixture import counts, draw, in_proportion, parse_sources
+from gpt_jax.data.corpus import Corpus
+from gpt_jax.data.mixture import Mixture, counts, draw, in_proportion, parse_sources
 from gpt_jax.data.pipeline import Mixed, open_batches, validation_batches
 from gpt_jax.data.prepare import prepare, training_text
 from gpt_jax.data.stream import DividedText
 from gpt_jax.data.text import Document, Source
+from gpt_jax.data.tokenizers import BytesTokenizer
 from gpt_jax.errors import InputError
 
 WEIGHTS = st.lists(st.integers(1, 1000), min_size=1, max_size=6)
@@ -114,6 +117,21 @@ def test_epochs_and_counts_are_those_counted_by_hand(folder):
     assert Counter(source_of(row) for m in range(34) for row in batches[m]) == {0: 170, 1: 102, 2: 68}
 
 
+def test_the_epochs_of_gpt3s_table_are_those_counted_by_hand():
+    """Table 2.2: 410, 19, 12, 55 and 3 billion tokens by weights 60, 22, 8, 8 and 3, of 300 billion that are trained on:
+    here a millionth of them, in windows of 1,000 tokens."""
+    sizes, weights = np.array([410, 19, 12, 55, 3]), np.array([60, 22, 8, 8, 3])
+    parts = [Corpus(Path(), BytesTokenizer(), {"train": {"windows": int(size)}}) for size in sizes]
+    manifest = {"context_length": 1000}
+    mixture = Mixture(Path(), BytesTokenizer(), manifest, tuple(parts), tuple(weights.tolist()), tuple("abcde"))
+    drawn = np.bincount([draw(n, mixture.weights)[0] for n in range(300)], minlength=5)
+    assert np.abs(drawn - 300 * weights / weights.sum()).max() <= 2.5
+    found = np.array(list(mixture.epochs(300 * 1000).values()))
+    np.testing.assert_array_equal(found, drawn / sizes)
+    # The paper prints 0.44, 2.9, 1.9, 0.43 and 3.4. Its weights are rounded: they give 3.4 of WebText2, 3 of Wikipedia.
+    assert np.round(found, 1).tolist() == [0.4, 3.4, 2.0, 0.4, 3.0]
+
+
 def test_no_window_comes_twice_within_an_epoch_of_its_source(folder):
     batches = open_batches(prepared(folder), batch_size=10, seed=1)
     rows = [row for m in range(34) for row in batches[m]]
@@ -125,19 +143,19 @@ def test_no_window_comes_twice_within_an_epoch_of_its_source(folder):
     assert len(set(large)) == 170
 
 
-@pytest.mark.parametrize("process_count", [2, 5])
+@pytest.mark.parametrize("process_count", [1, 2, 4])
 def test_a_mixture_resumes_anywhere_and_is_the_same_on_any_number_of_processes(folder, process_count):
     mixture = prepared(folder)
-    whole = open_batches(mixture, batch_size=10, seed=3)
+    whole = open_batches(mixture, batch_size=12, seed=3)
     shares = [
-        open_batches(mixture, batch_size=10, seed=3, process_index=p, process_count=process_count)
+        open_batches(mixture, batch_size=12, seed=3, process_index=p, process_count=process_count)
         for p in range(process_count)
     ]
-    steps = [(m * 10, 10) for m in range(7, 12)]
+    steps = [(m * 12, 12) for m in range(7, 12)]
     for m, (batch,) in zip(range(7, 12), whole.iterate(steps, 1), strict=True):
         np.testing.assert_array_equal(batch, whole[m])
         np.testing.assert_array_equal(np.concatenate([share[m] for share in shares]), batch)
-    assert any((open_batches(mixture, batch_size=10, seed=4)[m] != whole[m]).any() for m in range(3))
+    assert any((open_batches(mixture, batch_size=12, seed=4)[m] != whole[m]).any() for m in range(3))
 
 
 def test_a_mixture_of_one_is_the_corpus_itself(folder):
