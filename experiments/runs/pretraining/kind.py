@@ -51,10 +51,7 @@ class Pretraining:
         """Checks the room for checkpoints, and the sample's prompt if the tokenizer is known before the data."""
         require_readable_name(run.folder)
         check_room(run.folder, checkpoint_bytes(run.config), "the checkpoints that training keeps")
-        check_installed(run.config.training)
-        data = run.config.data
-        if data.tokenizer != "sentencepiece":  # that one is trained on the data
-            check_prompt(run.config, make_tokenizer(data.tokenizer, run.config.model.vocab_size, None))
+        check_settings(run.config)
 
     def gather(self, run: Run) -> Corpus:
         """The config's data as token windows. Data that is not in the cache is prepared first."""
@@ -138,6 +135,13 @@ def checkpoint_bytes(config: RunConfig) -> int:
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     written = len(plan.due(training.checkpoint_every_tokens) | {plan.steps})
     return one * min(training.keep_last + training.keep_best + 1, written)
+
+
+def check_settings(config: RunConfig) -> None:
+    """Raises `InputError` for what can be known to be wrong before the data is read."""
+    check_installed(config.training)
+    if config.data.tokenizer != "sentencepiece":  # that one is trained on the data
+        check_prompt(config, make_tokenizer(config.data.tokenizer, config.model.vocab_size, None))
 
 
 def check_prompt(config: RunConfig, tokenizer: Tokenizer) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from experiments.experiment import RunIdentity
 from experiments.runs.kinds import Interrupted, Run, kind_of
-from experiments.runs.pretraining.kind import checkpoint_bytes
-from experiments.runs.pretraining.session import compile_step
+from experiments.runs.pretraining.kind import check_settings, checkpoint_bytes
+from experiments.runs.pretraining.session import compile_step, of_corpus
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig
 from gpt_jax.data.pipeline import open_batches
@@ -49,11 +49,12 @@ def rehearse(
     """
     kind, run = kind_of(config), Run(config, folder, identity, data_dir, screen, False, None, "", should_stop)
     keep_compiled_programs()
-    corpus = kind.gather(run)
-    kind.check_materials(run, corpus)
     mesh = make_mesh(config.mesh)
     plan = make_plan(config, batch_parts(mesh))
     check_batch(mesh, plan.micro_batch)
+    check_settings(config)
+    corpus = kind.gather(run)
+    kind.check_materials(run, corpus)
     with pinned(), jax.set_mesh(mesh):
         with screen.waiting("compiling the training step"):
             compiled, planned = compile_step(config, plan, mesh)
@@ -78,7 +79,8 @@ def rehearse(
     speed = full * plan.context_length / min(seconds[1:])
     needed, free, place = _room(config, folder)
     sizes = f"{needed / GIB:,.2f} GiB at most at once; {place} has {free / GIB:,.2f} GiB free"
-    screen.table("dry run", {**_measured(config, plan, speed, planned, losses), "checkpoints": sizes})
+    measured = _measured(config, plan, speed, planned, losses)
+    screen.table("dry run", {**of_corpus(corpus, int(plan.tokens[-1])), **measured, "checkpoints": sizes})
     if needed > free:
         screen.warn("the checkpoints do not fit: choose another --out, or a smaller training.keep_last")
     return 0 if needed <= free else 1

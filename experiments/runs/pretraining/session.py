@@ -62,6 +62,17 @@ def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, i
     return compiled, needed
 
 
+def of_corpus(corpus: Corpus, total: int) -> dict[str, str]:
+    """What a run of `total` tokens trains on, for people."""
+    return {
+        "tokens": f"{total:,}; {corpus.train_tokens:,} to train on",
+        "epochs": ", ".join(f"{epochs:.2g} of {name}" for name, epochs in corpus.epochs(total).items()),
+        "left out": described(corpus.left_out) or "nothing",
+        "copies": f"{corpus.copies:,} documents stand in earlier ones, on whose side of the split they stay",
+        "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
+    }
+
+
 class Session:
     """One run, from the state of its folder to its end. `params` holds the last parameters after `train`."""
 
@@ -193,18 +204,14 @@ class Session:
 
     def _derived(self, memory: int, first: int) -> dict[str, str]:
         """What the config amounts to, for people."""
-        plan, corpus, total = self.plan, self.corpus, int(self.tokens[-1])
+        plan, total = self.plan, int(self.tokens[-1])
         steps = f"{plan.steps:,} of {self.config.training.batch_tokens:,} tokens"
         steps += f" in {plan.accumulation} micro-batches" if plan.accumulation > 1 else ""
         steps += f"; {plan.steps - first:,} are left" if first else ""
         return {
             "parameters": f"{parameter_count(self.config.model):,}",
             "steps": steps,
-            "tokens": f"{total:,}; {corpus.train_tokens:,} to train on",
-            "epochs": ", ".join(f"{epochs:.2g} of {name}" for name, epochs in corpus.epochs(total).items()),
-            "left out": described(corpus.left_out) or "nothing",
-            "copies": f"{corpus.copies:,} documents stand in earlier ones, on whose side of the split they stay",
-            "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
+            **of_corpus(self.corpus, total),
             "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is "
             + ("unknown" if self.peak is None else f"{self.peak:.3g} FLOP/s"),
             "attention": attention_computed_by(self.config.model, jax.default_backend()),
