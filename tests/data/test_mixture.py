@@ -118,7 +118,7 @@ def test_epochs_and_counts_are_those_counted_by_hand(folder):
 
 
 def test_the_epochs_of_gpt3s_table_are_those_counted_by_hand():
-    """Table 2.2: 410, 19, 12, 55 and 3 billion tokens by weights 60, 22, 8, 8 and 3, of 300 billion that are trained on:
+    """Table 2.2: 410, 19, 12, 55 and 3 billion tokens by weights 60, 22, 8, 8 and 3, of 300 billion in all:
     here a millionth of them, in windows of 1,000 tokens."""
     sizes, weights = np.array([410, 19, 12, 55, 3]), np.array([60, 22, 8, 8, 3])
     parts = [Corpus(Path(), BytesTokenizer(), {"train": {"windows": int(size)}}) for size in sizes]
