@@ -124,13 +124,14 @@ def test_jit_vmap_and_checkpoint_change_nothing(pattern):
     np.testing.assert_allclose(jax.jit(jax.vmap(jax.checkpoint(attention)))(*arrays), plain, atol=1e-5)
 
 
-def dropped_weights(pattern, length, rate, key, heads=2):
-    """The attention matrix after dropout, (H, T, T): values are one-hot, so the output is the weights."""
+def dropped_weights(pattern, length, rate, *seeds, heads=2):
+    """The attention matrix after dropout by each seed, (H, T, T), and without: one-hot values give the weights."""
     q, k, _ = qkv(length, batch=1, heads=heads, width=length)
     q, k = q / 4, k / 4
     v = jnp.broadcast_to(jnp.eye(length)[None, :, None], (1, length, heads, length))
     attention = jax.jit(functools.partial(block_attention, pattern=pattern, dropout_rate=rate))
-    return np.array(attention(q, k, v, dropout_key=key)[0]).swapaxes(0, 1), masked((q, k, v), pattern)[0].swapaxes(0, 1)
+    dropped = [attention(q, k, v, dropout_key=jax.random.key(seed)) for seed in seeds]
+    return *(np.array(out[0]).swapaxes(0, 1) for out in dropped), masked((q, k, v), pattern)[0].swapaxes(0, 1)
 
 
 @named
@@ -139,7 +140,7 @@ def test_dropout_keeps_each_probability_at_its_rate_and_scales_it(pattern, long,
     if long:
         request.getfixturevalue("pieces")
     rate, length = 0.25, 192
-    dropped, plain = dropped_weights(pattern, length, rate, jax.random.key(1))
+    dropped, plain = dropped_weights(pattern, length, rate, 1)
     mask = np.broadcast_to(pattern.mask(length), dropped.shape)
     assert (dropped[~mask] == 0).all()
     kept = (dropped != 0)[mask]
@@ -159,9 +160,7 @@ def test_dropout_keeps_each_probability_at_its_rate_and_scales_it(pattern, long,
 
 @named
 def test_the_same_key_drops_the_same_and_another_key_does_not(pieces, pattern):
-    first, _ = dropped_weights(pattern, 64, 0.5, jax.random.key(1))
-    again, _ = dropped_weights(pattern, 64, 0.5, jax.random.key(1))
-    other, _ = dropped_weights(pattern, 64, 0.5, jax.random.key(2))
+    first, again, other, _ = dropped_weights(pattern, 64, 0.5, 1, 1, 2)
     np.testing.assert_array_equal(first, again)
     assert ((first != 0) != (other != 0)).any()
 
