@@ -142,8 +142,10 @@ def parsed(values: Mapping[str, Any], where: str) -> Published:
     return run
 
 
-def published_run(folder: Path, source_digest: str | None = None, cores: int | None = None) -> Published:
-    """The line of a finished run's folder, which `verify_run` found whole.
+def published_run(
+    folder: Path, source_digest: str | None = None, cores: int | None = None, most: int = MOST_POINTS
+) -> Published:
+    """The line of a finished run's folder, which `verify_run` found whole; its curves have at most `most` points.
 
     `source_digest` and `cores` are for runs of versions that did not keep them. Raises `InputError`.
     """
@@ -162,7 +164,7 @@ def published_run(folder: Path, source_digest: str | None = None, cores: int | N
         seed=identity.seed,
         outcome="diverged" if diverged else "finished",
         metrics={key: _finite(value) for key, value in metrics.items()},
-        curves=curves(lines),
+        curves=curves(lines, most),
         config=changed(config),
         config_digest=digest(config),
         data_digest=str(values.get("data_digest")),
@@ -194,23 +196,23 @@ def flops(config: RunConfig, metrics: Mapping[str, Any]) -> float | None:
     return float(train_flops_per_token(config.model) * metrics["tokens"])
 
 
-def curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list]]:
-    """Every metric of a log that is no clock, at `MOST_POINTS` points or fewer."""
+def curves(lines: Sequence[Mapping[str, Any]], most: int = MOST_POINTS) -> dict[str, dict[str, list]]:
+    """Every metric of a log that is no clock, at `most` points or fewer."""
     names = dict.fromkeys(key for line in lines for key in line if key not in LEFT_OUT and not key.startswith(CLOCKS))
     found = {}
     for name in names:
         curve = curve_of(lines, name)
         if curve.step:
-            places = thinned(len(curve.step))
+            places = thinned(len(curve.step), most)
             found[name] = {column: [getattr(curve, column)[place] for place in places] for column in COLUMNS}
     return found
 
 
-def thinned(count: int) -> list[int]:
-    """The places of `MOST_POINTS` of `count` points or fewer: the first ones, and evenly from there to the last."""
-    if count <= MOST_POINTS:
+def thinned(count: int, most: int = MOST_POINTS) -> list[int]:
+    """The places of `most` of `count` points, or of all: the first ones, and evenly from there to the last."""
+    if count <= most:
         return list(range(count))
-    rest, last = MOST_POINTS - FIRST_POINTS, count - 1
+    rest, last = most - FIRST_POINTS, count - 1
     return [*range(FIRST_POINTS), *(FIRST_POINTS + (last - FIRST_POINTS) * i // (rest - 1) for i in range(rest))]
 
 

@@ -1,0 +1,82 @@
+"""Makes a recorded run again, from its folder or from a published line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from experiments import experiment as experiments
+from experiments.published.line import Published, curves, log_digest, published_run
+from experiments.runs import runner
+from experiments.runs.results import COMPUTED
+from experiments.runs.screen import Screen
+from experiments.runs.sweep.member import rules_of
+from gpt_jax.config import RunConfig, flatten, override, to_dict
+from gpt_jax.disk import read_json, read_jsonl
+from gpt_jax.errors import InputError
+
+EVERY_POINT = 1 << 60
+
+
+def pin(cores: int | None) -> None:
+    """Has this process use so many cores, as far as there are as many; None: all. Call it before JAX starts."""
+    if cores is not None and hasattr(os, "sched_setaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, usable[:cores])
+
+
+def cores_of(how: list[Mapping[str, Any]]) -> int | None:
+    """The cores of a run that was made in one way; None where that is not known."""
+    return how[0].get("cores") if len(how) == 1 else None
+
+
+def recorded(folder: Path) -> Published:
+    """A finished run's folder as a published run with every point of its curves. Raises `InputError`."""
+    if not (folder / "result.json").exists():
+        raise InputError(f"{folder} is not finished: `resume` goes on with it; a finished run can be made again")
+    return published_run(folder, most=EVERY_POINT)
+
+
+def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, steps: int | None = None) -> Published:
+    """Makes a run again in `out`, and returns it with every point of its curves; with `steps`, only so far.
+
+    Raises `InputError`; and `TrainingDiverged` where the claim does not count that as an outcome.
+    """
+    config, identity = as_now(was), was.identity
+    folder = out / identity.experiment / identity.arm / f"seed-{identity.seed}"
+
+    def far_enough() -> bool:
+        return steps is not None and last_step(folder) >= steps
+
+    with suppress(runner.Interrupted):
+        rules = rules_of(identity, None)
+        runner.run(config, folder, identity, data_dir=data_dir, screen=screen, should_stop=far_enough, **rules)
+    if steps is None:
+        again = published_run(folder, most=EVERY_POINT)
+        return replace(again, config_digest=was.config_digest)  # but for how numbers are computed, it is that config
+    lines = [line for _, line in read_jsonl(folder / "metrics.jsonl")]
+    kept = read_json(folder / "environment.json", dict)
+    how = kept.pop("how", was.how)
+    return replace(was, curves=curves(lines, EVERY_POINT), log_digest=log_digest(lines), environment=kept, how=how)
+
+
+def as_now(was: Published) -> RunConfig:
+    """The run's config, where numbers are computed as the claim has it now: an earlier way may be gone."""
+    config, identity = was.run_config(), was.identity
+    if identity.experiment in (experiments.FINETUNE, experiments.TRAIN):
+        return config
+    e = experiments.load(identity.experiment)
+    now = flatten(to_dict(e.config(identity.arm, identity.scale, identity.seed)))
+    return override(config, {key: now[key] for key in COMPUTED})
+
+
+def last_step(folder: Path) -> int:
+    """The last step that a run has logged; 0 before the first."""
+    path = folder / "metrics.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return max((json.loads(line)["step"] for line in whole[-2:] if line.endswith(b"\n")), default=0)
