@@ -86,12 +86,13 @@ class Scale:
 class Comparison:
     """`treatment - control` in `metric`, seed by seed, and what was stated about it before the runs.
 
-    Tuples of arms are sweeps. The best arm of each sweep is compared (fewest failures, then the lowest mean). With the
-    metric `FAILED`, the failures of all their runs are compared. `margin` is the smallest difference that counts
-    (for "equal": the largest that does not), in the metric's unit. A primary comparison carries the claim, and states a
-    margin; the others explain it. An empty control () compares with 0. That suits a metric that is itself a
-    difference, such as a gap. `sensitivity`, for "equal", is the title of a comparison of a known difference. An
-    experiment that finds nothing shows that there is nothing only if it tells the known difference apart.
+    Tuples of arms are sweeps. The best arm of each sweep is compared: fewest failures, then the mean that is `best`.
+    Each seed is scored with the arm that the other seeds choose. With the metric `FAILED`, the failures of all their
+    runs are compared. `margin` is the smallest difference that counts (for "equal": the largest that does not), in the
+    metric's unit. A primary comparison carries the claim, and states a margin; the others explain it. An empty control
+    () compares with 0. That suits a metric that is itself a difference, such as a gap. `sensitivity`, for "equal", is
+    the title of a comparison of a known difference. An experiment that finds nothing shows that there is nothing only
+    if it tells the known difference apart.
     """
 
     treatment: str | tuple[str, ...]
@@ -104,6 +105,7 @@ class Comparison:
     against: str = ""  # the control's metric where it is another: a baseline that the same runs measure
     with_failed: bool = False  # the metric does not depend on training: runs that failed count too
     sensitivity: str = ""
+    best: Literal["lowest", "highest"] = "lowest"  # the mean by which a sweep's arm is chosen: of a loss, the lowest
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -144,6 +146,8 @@ class Experiment:
     plateau: float | None = None
     # A run is evidence only with at least these values of these metrics, besides being better than chance.
     learned: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # One or two sentences: what the source found, with its figures, or that it gives none.
+    paper: str = ""
     evaluate: Callable[[FinishedRun], dict[str, float | list[float]]] | None = None
     picture: Callable[[Path], None] | None = None  # draws what `show` shows, as PNG
     data: str = ""  # the set of `data get` that is read where no --data-dir is given

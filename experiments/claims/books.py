@@ -31,6 +31,7 @@ SMOKE = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, sections 3.1 and 4.1",
+    paper=("One model on BooksCorpus, with a perplexity of 18.4 per token; GPT-1 gives no ablation of its size."),
     base=configs.get("gpt1-books"),
     arms={
         "large": {},

@@ -125,6 +125,11 @@ ARMS = {f"{pair}-{model}": {**changes, **MODELS[model]} for pair, changes in PAI
 
 EXPERIMENT = Experiment(
     source="Lake & Baroni 2018, experiments 2 and 3; Brown et al. 2020, section 3.9.1 and Table H.1",
+    paper=(
+        "Sequence-to-sequence networks have 99.8 % on SCAN's random split, 13.8 % on its length split and "
+        'about 1 % on "jump"; GPT-3 (175B, few-shot) has 100, 80.4, 25.5 and 9.3 % of the sums of 2, 3, 4 and '
+        "5 digits."
+    ),
     base=override(configs.get("gpt2-124m"), SETTINGS),
     arms=ARMS,
     scales={

@@ -52,6 +52,7 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3: context 512 -> 1024 (no ablation is given there)",
+    paper="GPT-2 doubled the context and gives no ablation of it.",
     base=on_plays(),
     arms={
         "512": {"model.context_length": 512},

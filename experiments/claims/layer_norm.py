@@ -83,6 +83,11 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3; Xiong et al. 2020 (arXiv 2002.04745), section 3.3 and Table 1",
+    paper=(
+        "The gradient at initialisation falls with depth L as 1/sqrt(L) in pre-LN and does not fall in "
+        "post-LN; post-LN needs a warm-up and pre-LN does not; with a good warm-up, both end alike (Xiong et al.). "
+        "GPT-2 gives no ablation."
+    ),
     base=on_plays({"model.initialization": "xavier"}),
     arms=chain(
         product(NORMS, CELLS),

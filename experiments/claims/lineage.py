@@ -55,6 +55,10 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, 4.1; Radford et al. 2019, 2.3; Brown et al. 2020, 2.1",
+    paper=(
+        "GPT-2 and GPT-3 give no ablation of these changes. In the Sparse Transformer, the fixed pattern has "
+        "0.99 bits/byte on enwik8, and dense attention 1.00."
+    ),
     base=on_plays(),
     arms={
         "gpt1": {**GPT2, **section("model", norm="post", initialization="gpt1", context_length=512)},

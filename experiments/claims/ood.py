@@ -81,6 +81,10 @@ ARMS = {
 
 EXPERIMENT = Experiment(
     source="Hendrycks et al. 2020, section 3; the founding note (docs/NOTE.md) on GPT-3",
+    paper=(
+        "From SST-2 to IMDb and back, bag-of-words and LSTMs lose more than BERT; larger BERTs do not lose "
+        "less; RoBERTa, on more data, loses less than BERT."
+    ),
     base=fine_tuning(mixtures.BASE.model),
     arms=ARMS,
     scales={

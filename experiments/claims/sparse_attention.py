@@ -70,6 +70,10 @@ CPU = {
 
 EXPERIMENT = Experiment(
     source="Brown et al. 2020, section 2.1; Child et al. 2019, section 4.2 and Table 1",
+    paper=(
+        "On enwik8, dense attention has 1.00 bits/byte, fixed 0.99 and strided 1.13 (Child et al.); GPT-3 "
+        "compares nothing."
+    ),
     base=on_plays(),
     arms={
         "dense": {"model.attention": "Dense()"},

@@ -52,6 +52,10 @@ LSTM = {
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2018, Figure 2 (left) and Table 5",
+    paper=(
+        "MNLI rises from about 72 with the embeddings alone to about 82 with all 12 blocks (read off Figure "
+        "2); without pre-training, the mean of eight tasks falls from 74.7 to 59.9, and an LSTM has 69.1."
+    ),
     base=fine_tuning(configs.get("gpt1-books").model),
     arms={
         **{f"layers{n}": {"finetuning.transfer_layers": n} for n in range(LAYERS)},

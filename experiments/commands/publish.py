@@ -29,6 +29,7 @@ def publish(arguments: argparse.Namespace) -> int:
     from experiments.runs.folder import read_folder
     from experiments.runs.screen import Screen
     from experiments.terminal import make_console
+    from experiments.verdicts.document import write_documents
 
     e = experiments.load(arguments.claim)
     if arguments.scale:
@@ -57,6 +58,9 @@ def publish(arguments: argparse.Namespace) -> int:
         lines, remarks = merged(old, runs, e)
         write_lines(path, lines)
         print("\n".join([*remarks, f"{path}: {len(lines)} runs"]))
+    if found and arguments.results is None:
+        for path in write_documents():
+            print(path)
     for line in refused:
         print(line, file=sys.stderr)
     return 1 if refused else 0

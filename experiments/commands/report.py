@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "read run folders, or results/ (run folders if there are any; with --all: published)"
     parser.add_argument("--from", dest="source", choices=("runs", "published"), help=text)
     parser.add_argument("--json", action="store_true", help="every comparison as an object; writes no files")
+    text = "with --all: write docs/RESULTS.md and README's table of claims, and print nothing else"
+    parser.add_argument("--write", action="store_true", help=text)
     add_out(parser)
     add_results(parser)
 
@@ -30,6 +32,8 @@ def report(arguments: argparse.Namespace) -> int:
     """Reports on an experiment by name, on all that a folder holds, fine-tuned tasks and recipes too, or on all."""
     from experiments.verdicts.printout import print_named_runs, print_report
 
+    if arguments.write:
+        return write(arguments)
     reports, others = read(arguments)
     if arguments.json:
         from experiments.verdicts.objects import comparisons
@@ -42,6 +46,21 @@ def report(arguments: argparse.Namespace) -> int:
         print_report(runs, inside)
     for folder in others:
         print_named_runs(folder)
+    return 0
+
+
+def write(arguments: argparse.Namespace) -> int:
+    """Makes the checkout's pages from its results/."""
+    from experiments.verdicts.document import write_documents
+
+    given = {"--json": arguments.json, "--from": arguments.source, "--results": arguments.results}
+    for name, value in {**given, "NAME_OR_DIR": arguments.target}.items():
+        if value:
+            raise InputError(f"{name}: not allowed with --write, which makes the pages of results/: --all --write is")
+    if not arguments.all:
+        raise InputError("--write: not allowed without --all")
+    for path in write_documents():
+        print(path)
     return 0
 
 

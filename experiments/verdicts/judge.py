@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from experiments.experiment import FAILED, SMOKE, Comparison, Experiment
 from experiments.runs.results import Result
 from experiments.verdicts.evidence import why_none
+from experiments.verdicts.grid import edges
 from experiments.verdicts.statistics import (
     holm,
     mean_and_sd,
@@ -129,26 +130,35 @@ def judge(
     """One comparison over all results of an experiment.
 
     `least` is `Experiment.learned`. `first_seeds` are the scale's own: where there are pairs of these and of further
-    seeds, the interval is Stein's for two stages, and the best arms of sweeps are those of the first stage.
+    seeds, the interval is Stein's for two stages. Of sweeps, the best arms are compared, and each seed is scored with
+    the arms that other seeds of the first stage choose (`best_arms`).
     """
     if comparison.metric == FAILED:
         return _judge_failures(results, comparison)
-    chosen_on = [r for r in results if r.seed in first_seeds] or results
-    treatment = best_arm(chosen_on, comparison.treatments, comparison.metric)
-    control = best_arm(chosen_on, comparison.controls, comparison.metric) if comparison.controls else ""
-    sides = [_by_seed(results, arm) for arm in (treatment, control) if arm]
-    differences, notes = {}, []
-    for seed in sorted(set.intersection(*map(set, sides))):
-        pair = [side[seed] for side in sides]
+    sweeps = [comparison.treatments, *([comparison.controls] if comparison.controls else [])]
+    chosen = [best_arms(results, arms, comparison, first_seeds) for arms in sweeps]
+    sides: list[dict[int, Result]] = [{} for _ in sweeps]
+    differences: dict[int, float] = {}
+    notes: list[str] = []
+    for seed in sorted({r.seed for r in results}):
+        pair = [_run(results, arms.get(seed, arms[None]), seed) for arms in chosen]
+        runs = [run for run in pair if run is not None]
+        if len(runs) < len(pair):
+            continue
         control_metric = comparison.against or comparison.metric
-        difference = pair[0].value(comparison.metric) - sum(r.value(control_metric) for r in pair[1:])
-        failed = [f"{r.arm} ({r.failure})" for r in pair if r.failure]
+        difference = runs[0].value(comparison.metric) - sum(r.value(control_metric) for r in runs[1:])
+        failed = [f"{r.arm} ({r.failure})" for r in runs if r.failure]
         if failed and not comparison.with_failed:
             notes.append(f"seed {seed} is left out: {', '.join(failed)}")
         elif not math.isfinite(difference):
             notes.append(f"seed {seed} is left out: it has no {comparison.metric}")
         else:
             differences[seed] = difference
+            for side, run in zip(sides, runs, strict=True):
+                side[seed] = run
+    for arms, best in zip(sweeps, chosen, strict=True):
+        notes += choice_notes(results, arms, best, differences)
+    treatment, control = chosen[0][None], chosen[1][None] if len(chosen) > 1 else ""
     values = list(differences.values())
     first = [difference for seed, difference in differences.items() if seed in first_seeds]
     rest = [difference for seed, difference in differences.items() if seed not in first_seeds]
@@ -159,7 +169,7 @@ def judge(
     found: Verdict = verdict(interval, comparison)
     if interval is None:
         notes.append(f"{len(values)} pairs: at least 2 are needed")
-    elif reason := why_none([[side[seed] for seed in differences] for side in sides], comparison, least or {}):
+    elif reason := why_none([list(side.values()) for side in sides], comparison, least or {}):
         found, notes = "no evidence", [*notes, reason]
     if interval is not None and interval.low == interval.high:
         notes.append("all differences are equal: the interval has no width")
@@ -176,16 +186,47 @@ def judge(
     )
 
 
-def best_arm(results: Sequence[Result], arms: Sequence[str], metric: str) -> str:
-    """The best arm of a sweep: the fewest failures (by rate), then the lowest mean. Arms without runs come last."""
+def best_arms(
+    results: Sequence[Result], arms: Sequence[str], comparison: Comparison, first_seeds: Sequence[int] = ()
+) -> dict[int | None, str]:
+    """The best arm of a sweep for each seed, and under None the best over all that chooses.
+
+    What chooses is the first stage. For one of its own seeds, it is all its other seeds: an arm that is best by luck
+    on the seeds which choose it has no such luck on the seed that scores it. A sweep of one arm needs no choice.
+    """
+    if len(arms) == 1:
+        return {None: arms[0]}
+    choosing = [r for r in results if r.seed in first_seeds] or list(results)
+    best: dict[int | None, str] = {None: best_arm(choosing, arms, comparison)}
+    for seed in {r.seed for r in choosing}:
+        others = [r for r in choosing if r.seed != seed]
+        best[seed] = best_arm(others, arms, comparison) if others else best[None]
+    return best
+
+
+def best_arm(results: Sequence[Result], arms: Sequence[str], comparison: Comparison) -> str:
+    """The best arm of a sweep: the fewest failures (by rate), then the best mean. Arms without runs come last."""
+    metric, sign = comparison.metric, -1 if comparison.best == "highest" else 1
 
     def rank(arm: str) -> tuple[float, float]:
         runs = [r for r in results if r.arm == arm]
         values = [r.value(metric) for r in runs if not r.failure and math.isfinite(r.value(metric))]
         rate = sum(bool(r.failure) for r in runs) / len(runs) if runs else math.inf
-        return rate, mean_and_sd(values)[0] if values else math.inf
+        return rate, sign * mean_and_sd(values)[0] if values else math.inf
 
     return min(arms, key=rank)
+
+
+def choice_notes(
+    results: Sequence[Result], arms: Sequence[str], best: Mapping[int | None, str], scored: Iterable[int]
+) -> list[str]:
+    """What to know of a choice from a sweep: that it changes with the seeds, and that it lies at the grid's edge."""
+    if len(arms) == 1:
+        return []
+    picked = [best.get(seed, best[None]) for seed in scored]
+    counts = [f"{arm} for {picked.count(arm)}" for arm in dict.fromkeys(picked)]
+    notes = [f"the best cell changes with the seeds that choose it: {', '.join(counts)}"] if len(counts) > 1 else []
+    return notes + [f"{best[None]} lies at the edge of its grid: {one}" for one in edges(results, arms, best[None])]
 
 
 def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged:
@@ -209,5 +250,5 @@ def _judge_failures(results: Sequence[Result], comparison: Comparison) -> Judged
     return Judged(comparison, names[0], names[1], by_seed, interval, None, found, n, notes, p=p)
 
 
-def _by_seed(results: Sequence[Result], arm: str) -> dict[int, Result]:
-    return {result.seed: result for result in results if result.arm == arm}
+def _run(results: Sequence[Result], arm: str, seed: int) -> Result | None:
+    return next((r for r in results if (r.arm, r.seed) == (arm, seed)), None)

@@ -6,13 +6,17 @@ import math
 from typing import Any
 
 from experiments.verdicts.judge import Judged, judge_all
+from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.sources import Runs
 
 
 def comparisons(runs: Runs) -> list[dict[str, Any]]:
-    """Every comparison of the runs of one report. `read` says where they were read."""
+    """Every comparison of the runs of one report. `read` says where they were read, and `noise` is the standard
+    deviation of a difference that the seeds alone make."""
     of = {"claim": runs.experiment.name, "scale": runs.scale, "read": str(runs.where)}
-    return [{**of, **as_object(one)} for one in judge_all(runs.results, runs.experiment)]
+    noise = {floor.metric: floor.sd for floor in noise_floors(runs.results, runs.experiment)}
+    judged = judge_all(runs.results, runs.experiment)
+    return [{**of, **as_object(one), "noise": noise.get(one.comparison.metric)} for one in judged]
 
 
 def as_object(judged: Judged) -> dict[str, Any]:

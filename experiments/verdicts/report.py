@@ -12,8 +12,9 @@ from experiments.runs.results import Result
 from experiments.verdicts import plots
 from experiments.verdicts.evidence import NATS, SCORE
 from experiments.verdicts.judge import Judged, judge_all
+from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.sources import Runs
-from experiments.verdicts.statistics import mean_and_sd, t_interval
+from experiments.verdicts.statistics import mean_and_sd
 from gpt_jax.disk import write_atomically
 from gpt_jax.intervals import Interval, proportion
 
@@ -26,8 +27,8 @@ scale; too few seeds; runs that have not learned (by their mean, a language mode
 unigram entropy, and a classifier {SCORE:g} above the majority's label); a baseline that is ahead of both sides; and
 equality in an experiment that tells no known difference apart. Intervals of means are Student's t over paired seeds.
 Those of failure rates combine two Clopper-Pearson intervals, each at 97.5 %, and take runs for independent. Failed
-runs count as failures and are left out of means. Where sweeps are compared, the best arm of each side was chosen on
-the same validation text it is scored on. p is two-sided, of no difference (Student's t; Fisher's exact test for
+runs count as failures and are left out of means. Where sweeps are compared, each seed is scored with the arms that
+are best on the other seeds. p is two-sided, of no difference (Student's t; Fisher's exact test for
 failure rates); where equality was stated, of a difference as large as the margin. Holm's correction is over the
 primary comparisons; verdicts follow the plain intervals."""
 SEEDS = """\
@@ -97,13 +98,13 @@ def to_markdown(report: Report) -> str:
     for title, primary in (("## Verdicts", True), ("## Other comparisons (not corrected for their number)", False)):
         rows = [judged_row(j) for j in report.judged if j.comparison.primary is primary]
         if rows:
-            parts += [title, _table(JUDGED_HEADER if primary else JUDGED_HEADER[:-1], rows)]
+            parts += [title, table(JUDGED_HEADER if primary else JUDGED_HEADER[:-1], rows)]
     notes = [f"- {j.comparison.title}: {note}" for j in report.judged for note in j.notes]
     parts += ["\n".join(notes)] if notes else []
     if report.judged:
         parts.append(RULE)
     parts += how_many_seeds(report)
-    parts += ["## Arms", _table(arms_header(e), arms_rows(report))]
+    parts += ["## Arms", table(arms_header(e), arms_rows(report))]
     failed = [f"- {r.arm} seed {r.seed}: {r.failure}" for r in results if r.failure]
     parts += ["## Failed runs", "\n".join(failed)] if failed else []
     parts += _per_seed(report.judged)
@@ -126,6 +127,8 @@ JUDGED_HEADER = (
     "p",
     "p (Holm)",
 )
+
+SHOWN = ("comparison", "metric", "stated", "difference", "95 % interval", "n", "verdict", "p (Holm)")  # on other pages
 
 
 def judged_row(judged: Judged) -> tuple[str, ...]:
@@ -171,7 +174,7 @@ def how_many_seeds(report: Report) -> list[str]:
         if j.first
     ]
     header = ("comparison", "metric", "margin", "sd of a difference", "pairs", "effect seen from", "pairs needed")
-    return ["## How many seeds", SEEDS, _table(header, rows)] if rows else []
+    return ["## How many seeds", SEEDS, table(header, rows)] if rows else []
 
 
 def arms_header(experiment: Experiment) -> tuple[str, ...]:
@@ -195,24 +198,14 @@ def arms_rows(report: Report) -> list[tuple[str, ...]]:
 
 
 def noise_floor(report: Report) -> str:
-    """What changing nothing but the seeds does, where the experiment has such a pair of arms; else ""."""
-    if report.experiment.noise_floor is None:
-        return ""
-    again, arm = report.experiment.noise_floor
-    values = {name: {r.seed: r for r in report.results if r.arm == name and not r.failure} for name in (again, arm)}
-    lines = []
-    for metric in dict.fromkeys(c.metric for c in report.experiment.comparisons if c.metric != FAILED):
-        shared = sorted({*values[again]} & {*values[arm]})
-        differences = [values[again][s].value(metric) - values[arm][s].value(metric) for s in shared]
-        differences = [d for d in differences if math.isfinite(d)]
-        if len(differences) > 1:
-            interval, sd = t_interval(differences), mean_and_sd(differences)[1]
-            lines.append(
-                f"- {metric}: {number(interval.estimate, signed=True)} {span(interval)}, "
-                f"sd {number(sd)}, n = {len(differences)}"
-            )
-    head = f"`{again}` is `{arm}` at other seeds; their difference is what seeds alone do:"
-    return "\n".join([head, *(lines or ["- too few seeds"])])
+    """What changing nothing but the seeds does, a line for each metric; "" where no two runs tell."""
+    floors = noise_floors(report.results, report.experiment)
+    lines = [
+        f"- {f.metric}: sd {number(f.sd)}; the mean of {f.n} is within ±{number(f.half)} of 0 with 95 % ({f.of})"
+        for f in floors
+    ]
+    head = "What the seeds alone do to the difference of two runs of one arm:"
+    return "\n".join([head, *lines]) if lines else ""
 
 
 def compute_used(results: Sequence[Result]) -> str:
@@ -251,9 +244,10 @@ def _per_seed(judged: Iterable[Judged]) -> list[str]:
         (j.comparison.title, j.comparison.metric, *(number(j.differences.get(s, math.nan), True) for s in seeds))
         for j in judged
     ]
-    return ["## Differences by seed", _table(("comparison", "metric", *(f"seed {s}" for s in seeds)), rows)]
+    return ["## Differences by seed", table(("comparison", "metric", *(f"seed {s}" for s in seeds)), rows)]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.experiment import FAILED, Comparison
 from experiments.runs.results import failure, read_result, read_results
-from experiments.verdicts.judge import best_arm, judge, verdict
+from experiments.verdicts.judge import judge, verdict
 from gpt_jax.errors import InputError
 from gpt_jax.intervals import Interval
 from tests.experiments.made_up import losses, made_up, write_run
@@ -116,18 +116,6 @@ def test_failure_rates_are_compared_over_all_runs_of_a_sweep(tmp_path):
     assert judged.interval is not None
     assert judged.interval.estimate == pytest.approx(-10 / 12)
     assert judged.verdict == "reproduced"
-
-
-def test_the_best_of_a_sweep_fails_least_then_has_the_lowest_loss(tmp_path):
-    arms = {"a": {"model.n_layer": 1}, "b": {"model.n_layer": 2}, "c": {"model.n_layer": 3}}
-    e = made_up(arms=arms, comparisons=())
-    for seed in (0, 1):
-        write_run(tmp_path, e, "a", seed, 2.5)
-        write_run(tmp_path, e, "b", seed, 2.2)
-        write_run(tmp_path, e, "c", seed, 1.0, metrics={"diverged": float(seed)})
-    results = read_results(tmp_path / e.name, e)
-    assert best_arm(results, ("a", "b", "c"), "validation/loss") == "b"
-    assert best_arm(results, ("a", "c"), "validation/loss") == "a"
 
 
 def test_two_scales_in_one_folder_are_refused_with_their_names(tmp_path):

@@ -1,0 +1,51 @@
+"""A published run made again: bit for bit where it was made alike, and named where a step differs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import main
+
+ROOT = Path(__file__).parents[3]
+LINE = "results/quickstart/smoke.jsonl"
+
+
+def verify(*words: str) -> subprocess.CompletedProcess:
+    """`verify` in its own process, as a user has it: the tests' own settings of XLA give other numbers."""
+    bare = {name: value for name, value in os.environ.items() if name != "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+    command = [sys.executable, "-m", "experiments", "verify", *words]
+    return subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, encoding="utf-8")
+
+
+def test_a_published_line_is_whole_and_an_unknown_arm_is_named(capsys):
+    assert main(["verify", str(ROOT / LINE)]) == 0
+    assert "whole (gpt seed 0" in capsys.readouterr().out
+    assert main(["verify", str(ROOT / LINE), "--arm", "gtp"]) == 2
+    assert "did you mean 'gpt'?" in capsys.readouterr().err
+    assert main(["verify", str(ROOT / LINE), "--steps", "3"]) == 2
+    assert "--steps: not allowed without --rerun" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_published_quickstart_gives_its_numbers_again():
+    done = verify(LINE, "--rerun")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "equal, bit for bit" in done.stdout or "made otherwise" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_line_whose_curve_was_changed_is_found_at_the_step(tmp_path):
+    values = json.loads((ROOT / LINE).read_text(encoding="utf-8"))
+    values["curves"]["train/loss"]["value"][1] *= 1.02  # beyond the tolerance, wherever this is
+    changed = tmp_path / "quickstart" / "smoke.jsonl"
+    changed.parent.mkdir()
+    changed.write_text(json.dumps(values), encoding="utf-8")
+    done = verify(str(changed), "--rerun", "--steps", "3")
+    step = values["curves"]["train/loss"]["step"][1]
+    assert done.returncode == 1
+    assert f"first difference in the log: step {step}: train/loss is" in done.stdout
+    assert "does not give its numbers again" in done.stderr
