@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def pin(cores: int | None) -> None:
         os.sched_setaffinity(0, usable[:cores])
 
 
-def cores_of(how: list[Mapping[str, Any]]) -> int | None:
+def cores_of(how: Sequence[Mapping[str, Any]]) -> int | None:
     """The cores of a run that was made in one way; None where that is not known."""
     return how[0].get("cores") if len(how) == 1 else None
 
@@ -54,7 +54,7 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
         return steps is not None and last_step(folder) >= steps
 
     with suppress(runner.Interrupted):
-        rules = rules_of(identity, None)
+        rules: dict[str, Any] = {**rules_of(identity)}
         runner.run(config, folder, identity, data_dir=data_dir, screen=screen, should_stop=far_enough, **rules)
     if steps is None:
         again = published_run(folder, most=EVERY_POINT)

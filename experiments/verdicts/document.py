@@ -123,13 +123,12 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
 
 def cost(lines: Sequence[Published]) -> str:
     """FLOP and hours of all runs: core-hours where the cores of each are known."""
-    flops = sum(line.flops or 0 for line in lines)
-    hours = sum((line.seconds or 0) for line in lines) / 3600
-    cores = [line.how[0].get("cores") if len(line.how) == 1 else None for line in lines]
+    flops, seconds = sum(line.flops or 0 for line in lines), [line.seconds or 0 for line in lines]
+    cores = [line.how[0].get("cores") or 0 if len(line.how) == 1 else 0 for line in lines]
     if all(cores):
-        spent = sum((line.seconds or 0) * count for line, count in zip(lines, cores, strict=True)) / 3600
-        return f"{flops:.3g} FLOP, {spent:.2g} core-hours"
-    return f"{flops:.3g} FLOP, {hours:.2g} hours (the cores are not known)"
+        spent = sum(time * count for time, count in zip(seconds, cores, strict=True))
+        return f"{flops:.3g} FLOP, {spent / 3600:.2g} core-hours"
+    return f"{flops:.3g} FLOP, {sum(seconds) / 3600:.2g} hours (the cores are not known)"
 
 
 def claims_table(found: Sequence[Found]) -> str:
