@@ -38,8 +38,11 @@ def test_every_play_is_in_one_split_and_every_kind_in_each(tasks):
         assert sum(map(len, plays_of.values())) == len(set().union(*plays_of.values()))
     _, splits = tasks["play_kind"]
     assert {split: len({e.label for e in own}) for split, own in splits.items()} == {
-        "train": 3, "validation": 3, "test": 3, "ood_kinds": 2,
-    }  # fmt: skip
+        "train": 3,
+        "validation": 3,
+        "test": 3,
+        "ood_kinds": 2,
+    }
     trained = {path.stem for path in scenes.training_plays()}
     assert trained.isdisjoint({e.group for _, s in tasks.values() for k, own in s.items() if k != "train" for e in own})
 
