@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("claim", metavar="CLAIM", help="an experiment, as `list` names it")
     parser.add_argument("--scale", metavar="SCALE", help="the runs of this scale alone (all)")
     add_out(parser)
-    add_data_dir(parser, "the data of the runs is")
+    add_data_dir(parser, "`data get` put the runs' data, where the runs were given a folder")
     add_results(parser)
     text = "the cores that the runs used, for runs of versions that kept no number of cores"
     parser.add_argument("--cores", type=whole(1, 4096), metavar="N", help=text)

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.corpora import grammar
 from experiments.experiment import Experiment, RunIdentity
 from experiments.published.file import differences_from_claim
 from experiments.runs.folder import read_folder
@@ -17,19 +16,18 @@ from experiments.runs.screen import Screen
 from experiments.runs.verify import verify_run
 from gpt_jax.config import RunConfig
 from gpt_jax.data.mixture import parse_sources
+from gpt_jax.data.public_files import public_root
 from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError
 
 MAIN = ("origin/main", "main")  # the branch that a commit must be on: as published, or else as it is here
-BUILT_IN = ("shakespeare", "sums", grammar.NAME)  # data that comes with the installation
-BY_NAME = ("tfds:", "hf:")  # data that its publisher gives to anybody
 
 
 class Checks:
     """What must hold of runs before they are published. Data that several runs share is read once."""
 
     def __init__(self, experiment: Experiment, data_dir: Path | None, screen: Screen):
-        self._experiment, self._data_dir, self._screen = experiment, data_dir, screen
+        self._experiment, self._data_dir, self._screen = experiment, public(data_dir), screen
         self._found: dict[Any, str] = {}  # data -> its digest now
 
     def source_digest(self, folder: Path) -> str:
@@ -52,9 +50,9 @@ class Checks:
         return self._check_data(folder, config, identity)
 
     def _check_data(self, folder: Path, config: RunConfig, identity: RunIdentity) -> str:
-        for name in sources(config):
-            if name not in BUILT_IN and not name.startswith(BY_NAME):
-                raise InputError(f"{folder}: its data {name!r} is unknown: {', '.join(BUILT_IN)} and public names are")
+        for name, _ in parse_sources(config.data.source):
+            if Path(name.partition(":")[2]).is_absolute():
+                raise InputError(f"{folder}: its data {name!r} is unknown: what `data` lists, or has a public name, is")
         result, kind = read_json(folder / "result.json", dict), kind_of(config)
         data = (config.data, config.finetuning.task)
         now = self._once(data, lambda: kind.origins(config, self._data_dir)["source_digest"])
@@ -73,11 +71,12 @@ class Checks:
         return self._found[key]
 
 
-def sources(config: RunConfig) -> list[str]:
-    """The names of the data that a run reads."""
-    if config.kind == "finetuning":
-        return [str(config.finetuning.task)]
-    return [name for name, _ in parse_sources(config.data.source)]
+def public(data_dir: Path | None) -> Path | None:
+    """`data_dir`, if `data get` filled it: what lies elsewhere, not everybody has. Raises `InputError`."""
+    root = public_root()
+    if data_dir is not None and not data_dir.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"--data-dir: {str(data_dir)!r} is not allowed: data that `data get` fetched to {root} is")
+    return data_dir
 
 
 @cache

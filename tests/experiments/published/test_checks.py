@@ -83,6 +83,18 @@ def test_a_damaged_run_and_one_of_another_config_are_refused(tmp_path, claim, ca
     assert "optimizer.learning_rate is 0.5, not " in second and "as made_up has it at cpu" in second
 
 
+def test_data_that_lies_elsewhere_than_data_get_puts_it_is_refused(tmp_path, claim, capsys, monkeypatch):
+    write(tmp_path / "runs", claim)
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine").mkdir()
+    words = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--data-dir"]
+    assert main(["publish", "made_up", *words, str(tmp_path / "mine")]) == 2
+    assert "data that `data get` fetched to" in capsys.readouterr().err
+    fetched = checks.public_root() / "set"
+    fetched.mkdir(parents=True)
+    assert main(["publish", "made_up", *words, str(fetched)]) == 0
+
+
 def test_a_commit_is_on_main_if_main_holds_it(tmp_path, monkeypatch):
     def git(*words: str) -> str:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
