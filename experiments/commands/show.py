@@ -29,16 +29,19 @@ def show(arguments: argparse.Namespace) -> int:
     shown = arguments.scale or ("cpu" if "cpu" in e.scales else scales[0])
     print(f"{e.name}\n{'=' * len(e.name)}\n{e.claim.strip()}\n\nsource: {e.source}")
     print(f"\narms (differences from the base, at scale {shown}, seed 0):")
-    for arm, overrides in e.arms.items():
+    for arm in e.select(shown) if arguments.scale else e.arms:
         values = flatten(to_dict(e.config(arm, shown, 0)))
-        print(f"  {arm}: {', '.join(f'{key}={values[key]}' for key in overrides) or 'the base'}")
+        print(f"  {arm}: {', '.join(f'{key}={values[key]}' for key in e.arms[arm]) or 'the base'}")
     if e.comparisons:
         print("\nstated before any run (primary comparisons marked *):")
     for c in e.comparisons:
         print(f"  {'*' if c.primary else ' '} {c.title}: {c.metric} {c.stated}")
     print("\ncompute:")
     for scale, cost in costs.items():
+        needs = ", ".join(f"{start.claim} {start.arm} (scale {start.scale})" for start in e.scale(scale).needs)
         print(f"  {scale}: {cost}; seeds {', '.join(map(str, e.scale(scale).seeds))}")
+        if needs:
+            print(f"    starts from {needs}: {START} run {e.name} --scale {scale} --with-needs makes what is missing")
     if e.comparisons and shown != experiments.SMOKE:
         from experiments.verdicts.stages import plan_lines
 
