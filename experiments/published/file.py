@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.experiment import Experiment, RunIdentity
@@ -40,7 +40,12 @@ def read_lines(path: Path) -> dict[str, Published]:
 
 def read_published(path: Path, experiment: Experiment) -> list[Result]:
     """The published runs of a file as one report reads them. Raises `InputError`."""
-    return collected([run.result(where) for where, run in read_lines(path).items()], experiment)
+    return as_results(read_lines(path), experiment)
+
+
+def as_results(lines: Mapping[str, Published], experiment: Experiment) -> list[Result]:
+    """What `read_lines` gave as one report reads it. Raises `InputError`."""
+    return collected([run.result(where) for where, run in lines.items()], experiment)
 
 
 def write_lines(path: Path, runs: Iterable[Published]) -> None:

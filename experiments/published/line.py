@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ class Published:
 
     def run_config(self) -> RunConfig:
         """The whole config. Raises `InputError` where this version has no such setting."""
+        return self._run_config
+
+    @cached_property
+    def _run_config(self) -> RunConfig:
         return override(RunConfig(), self.config)
 
     def numbers(self) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import get_args
 from experiments import experiment as experiments
 from experiments.command import typed
 from experiments.experiment import SMOKE, Experiment
-from experiments.published.file import RESULTS, differences_from_claim, published_files, read_lines
+from experiments.published.file import RESULTS, as_results, differences_from_claim, published_files, read_lines
 from experiments.published.line import Published
 from experiments.verdicts.judge import Judged, Verdict, judge_all
 from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.report import JUDGED_HEADER, SHOWN, judged_row, number, table
-from experiments.verdicts.sources import Runs, in_file
+from experiments.verdicts.sources import Runs
 from gpt_jax.disk import read_utf8, write_atomically
 from gpt_jax.errors import InputError
 
@@ -48,9 +48,12 @@ def published(root: Path = RESULTS) -> list[Found]:
     """Every claim, in the order of its name. Raises `InputError` on a damaged file."""
     found = []
     for e in map(experiments.load, experiments.names()):
-        files = published_files(e.name, root)
-        reports = [(in_file(e, path), list(read_lines(path).values())) for path in files]
-        found.append(Found(e, tuple((runs, lines, judge_all(runs.results, e)) for runs, lines in reports)))
+        reports = []
+        for path in published_files(e.name, root):
+            lines = read_lines(path)
+            runs = Runs(e, as_results(lines, e), path)
+            reports.append((runs, list(lines.values()), judge_all(runs.results, e)))
+        found.append(Found(e, tuple(reports)))
     return found
 
 

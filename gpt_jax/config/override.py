@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from gpt_jax.attention.patterns import Pattern, parse_patterns
@@ -28,11 +29,16 @@ def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
         section, _, name = key.partition(".")
         if key not in keys:
             raise unknown("key", key, [k for k in keys if k.startswith(f"{section}.")] or keys)
-        kind = typing.get_type_hints(type(sections[section]))[name]
+        kind = _types(type(sections[section]))[name]
         changed[section][name] = _read(key, value, kind)
     return dataclasses.replace(
         config, **{name: dataclasses.replace(sections[name], **values) for name, values in changed.items() if values}
     )
+
+
+@cache
+def _types(section: type) -> dict[str, Any]:
+    return typing.get_type_hints(section)
 
 
 def _read(key: str, value: Any, kind: Any) -> Any:

@@ -32,3 +32,20 @@ def test_report_as_json_gives_every_comparison_and_writes_nothing(capsys, tmp_pa
     assert [round(first[key], 4) for key in ("estimate", "low", "high")] == [-0.1, -0.1248, -0.0752]
     assert (second["estimate"], second["low"], second["verdict"], second["n"]) == (None, None, "no evidence", 0)
     assert not (tmp_path / "made_up" / "report.md").exists()
+
+
+def test_report_all_reads_what_is_published_and_says_so(capsys, tmp_path):
+    assert main(["report", "--all", "--json", "--out", str(tmp_path)]) == 0
+    found = [one for one in json.loads(capsys.readouterr().out) if one["claim"] == "layer_norm"]
+    primary = {one["name"]: one for one in found if one["primary"]}
+    rate = primary["failure rate, whole grid"]
+    assert rate["read"].endswith("results/layer_norm/cpu.jsonl")
+    assert (rate["n"], rate["estimate"], rate["verdict"]) == (45, -35 / 45, "reproduced")  # 0 of 45, and 35 of 45
+    assert sum(one["n"] for one in primary.values() if one["metric"] == "validation/loss") == 8
+    assert all(one["noise"] > 0 for one in primary.values() if one["metric"] != "failed")
+
+
+def test_a_report_of_nothing_says_where_it_looked(capsys, tmp_path):
+    assert main(["report", "layer_norm", "--from", "runs", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "layer_norm: no finished run in " in error and "run layer_norm comes first" in error
