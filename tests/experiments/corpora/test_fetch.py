@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from experiments import cli
+from experiments import experiment as experiments
 from experiments.corpora import catalogue
 from experiments.corpora.fetch import Fetcher, is_whole
 from gpt_jax.data.public_files import Files
@@ -180,3 +181,14 @@ def test_parts_come_before_what_is_made_of_them_and_unknown_names_are_refused():
     assert names.index("novels") < names.index("books") < names.index("mixtures") == len(names) - 1
     with pytest.raises(InputError, match="trec"):
         catalogue.with_parts(("trecc",))
+
+
+def test_what_a_set_is_said_to_serve_is_a_claim_or_a_task():
+    from gpt_jax.data.pairs.shifted import pair_names
+    from gpt_jax.data.tasks import task_names
+    from gpt_jax.evaluation.task import find_tasks
+
+    known = {*experiments.names(), *task_names(), *pair_names()}
+    for data in catalogue.SETS:
+        for reader in data.readers:
+            assert "=" in reader or " " in reader or reader in known or find_tasks([reader]), (data.name, reader)
