@@ -69,9 +69,9 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ways(parser: argparse.ArgumentParser) -> None:
-    text = "how several runs are made: serial (in turn), jobs (side by side), or auto (what is quicker here)"
+    text = "serial (in turn), jobs (side by side), together (as one program), or auto (what is quicker here)"
     parser.add_argument("--how", default="auto", metavar="HOW", help=text)
-    text = "make N runs side by side, each in a process on cores of its own"
+    text = "N runs side by side, each in a process on cores of its own; with --how together, at most N in one program"
     parser.add_argument("--jobs", type=whole(1, MOST), metavar="N", help=text)
 
 

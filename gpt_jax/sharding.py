@@ -59,9 +59,10 @@ def partition(axes: Sequence[str | None], shape: Sequence[int], mesh: Mesh | Abs
 
 
 def mesh_in_use() -> AbstractMesh | None:
-    """The mesh of `jax.set_mesh`, or None if there is none or it has a single device."""
+    """The mesh of `jax.set_mesh`, or None if there is none or it has a single device. None too within a `shard_map`
+    over all of its axes, where each device computes by itself."""
     mesh = jax.sharding.get_abstract_mesh()
-    return mesh if mesh.shape and mesh.size > 1 else None
+    return mesh if mesh.shape and mesh.size > 1 and not mesh.are_all_axes_manual else None
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:

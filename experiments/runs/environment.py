@@ -70,7 +70,8 @@ def made(way: str) -> dict[str, Any]:
 
 def in_words(how: dict[str, Any]) -> str:
     """{"way": "jobs", "cores": 1} is "beside other runs (jobs), on 1 core"."""
-    words = {"serial": "alone (serial)", "jobs": "beside other runs (jobs)"}
+    together = f"as one of {how.get('copies', 1)} runs of one program (together)"
+    words = {"serial": "alone (serial)", "jobs": "beside other runs (jobs)", "together": together}
     return f"{words[how['way']]}, on {how['cores']} core{'s' if how['cores'] != 1 else ''}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,17 @@ class Interrupted(Exception):
     """A run was asked to stop, and did. The text says where it stopped and what it keeps."""
 
 
+class Lane(Protocol):
+    """A run's place among runs that train together as one program (sweep/together.py)."""
+
+    devices: Sequence[Any]  # those that hold the run
+    how: dict[str, Any]  # how it is made, as JSON
+
+    def stepper(self, config: RunConfig) -> Callable[..., Any]:
+        """The train step, `(state, tokens_ABT1 on the host, rate, seed) -> (state, metrics)`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Run:
     """What a run is asked to do. The arguments of `runner.run` say what each field means."""
@@ -33,6 +44,7 @@ class Run:
     resume_command: str
     should_stop: Callable[[], bool]
     profile: int = 0
+    lane: Lane | None = None  # None: the run trains alone
 
 
 class Materials(Protocol):

@@ -19,7 +19,7 @@ from experiments.runs import pictures
 from experiments.runs.environment import in_words, made
 from experiments.runs.folder import claim, held, left_blank, note_how, read_folder, result_of
 from experiments.runs.full_disk import named_when_full
-from experiments.runs.kinds import Interrupted, Kind, Run, kind_of
+from experiments.runs.kinds import Interrupted, Kind, Lane, Run, kind_of
 from experiments.runs.preflight import check_writable
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, digest
@@ -45,12 +45,14 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     profile: int = 0,
     way: str = "serial",
+    lane: Lane | None = None,
 ) -> Metrics:
     """Trains as `config` says and returns what `result.json` holds. A finished run is not trained again.
 
     Continues from the newest readable checkpoint. One process at a time writes a folder. What can be known to fail is
     refused before the first step. `profile` steps are recorded (profiling/recording.py). What is shown goes to
     `screen`, or else to `console`. `way` is the word by which the folder says how the run is made (sweep/ways.py).
+    `lane` is the run's place among runs that train together (sweep/together.py).
 
     Raises:
       InputError: the folder is another config's, other data's or another process's; bad data; no room.
@@ -69,6 +71,7 @@ def run(
         resume_command,
         should_stop,
         profile,
+        lane,
     )
     kind = kind_of(config)
     with ExitStack() as opened:
@@ -89,7 +92,7 @@ def run(
                 folder.mkdir(parents=True, exist_ok=True)
                 _open_folder(opened, wanted)
             claim(folder, config, identity)
-        how = made(way)
+        how = made(way) if lane is None else lane.how
         wanted.screen.say(f"made {in_words(how)}")
         before = note_how(folder, how) if is_writer() else []
         metrics = kind.train(wanted, materials)

@@ -78,7 +78,7 @@ class Pretraining:
         check_prompt(run.config, materials.tokenizer)
 
     def train(self, run: Run, materials: Corpus) -> Metrics:
-        session = Session(run.config, run.folder, materials, run.screen, run.profile)
+        session = Session(run.config, run.folder, materials, run.screen, run.profile, run.lane)
         metrics = session.train(run.should_stop, run.divergence_is_outcome)
         if not metrics["diverged"] and run.evaluate is not None:
             with run.screen.waiting("measuring"):

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.measurements.unigram import validation_entropy
-from experiments.runs.kinds import Interrupted, Metrics
+from experiments.runs.kinds import Interrupted, Lane, Metrics
 from experiments.runs.pretraining.samples import Samples
 from experiments.runs.profiling.recording import Recording
 from experiments.runs.screen import Screen
@@ -76,11 +76,19 @@ def of_corpus(corpus: Corpus, total: int) -> dict[str, str]:
 class Session:
     """One run, from the state of its folder to its end. `params` holds the last parameters after `train`."""
 
-    def __init__(self, config: RunConfig, folder: Path, corpus: Corpus, screen: Screen, profile: int = 0):
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        corpus: Corpus,
+        screen: Screen,
+        profile: int = 0,
+        lane: Lane | None = None,
+    ):
         self.config, self.folder, self.corpus, self.screen = config, folder, corpus, screen
-        self.profile = profile  # steps to record
+        self.profile, self.lane = profile, lane  # `profile`: steps to record
         self.own = folder if is_writer() else Path(tempfile.mkdtemp())  # one of several processes writes
-        self.mesh = make_mesh(config.mesh)
+        self.mesh = make_mesh(config.mesh, None if lane is None else lane.devices)
         self.plan = make_plan(config, batch_parts(self.mesh))
         check_batch(self.mesh, self.plan.micro_batch)
         self.tokens = self.plan.tokens
@@ -114,21 +122,15 @@ class Session:
         self.log = MetricsLog(self.own / "metrics.jsonl", first, trackers)
         opened.callback(self.log.close)
         self.samples = Samples(self.own / "samples.txt", first)
-        with self.screen.waiting("compiling the training step"):
-            compiled, memory = compile_step(self.config, plan, self.mesh)
+        rows = process_rows(self.mesh, plan.micro_batch)
+        if self.lane is None:
+            stepping, memory = self._compiled_step(opened, rows)
+        else:
+            stepping, memory = self.lane.stepper(self.config), 0
         if agreed(should_stop, every=1)():
             raise Interrupted(stopped(first))
         self.screen.table("this run", self._derived(memory, first))
-        rows = process_rows(self.mesh, plan.micro_batch)
         batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
-
-        def step(state, tokens_ABT1, rate, seed):
-            return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
-
-        stepping: Callable[..., Any] = step
-        if self.profile and is_writer():
-            stepping = recording = Recording(step, compiled.as_text(), self.profile, self.own / "profile", self.screen)
-            opened.callback(recording.close)
         sequences = zip(plan.first_sequence[first:-1].tolist(), plan.sequences[first:].tolist(), strict=True)
         steps = batches.iterate(sequences, plan.accumulation)
         last = {plan.steps}
@@ -172,6 +174,21 @@ class Session:
             "train/flops": self.flops_per_token * seen,
             "time/seconds": self._spent(),
         }
+
+    def _compiled_step(self, opened: ExitStack, rows: slice) -> tuple[Callable[..., Any], int]:
+        """The train step `(state, tokens_ABT1 on the host, rate, seed)`, and the bytes that it needs on a device."""
+        plan = self.plan
+        with self.screen.waiting("compiling the training step"):
+            compiled, memory = compile_step(self.config, plan, self.mesh)
+
+        def step(state, tokens_ABT1, rate, seed):
+            return compiled(state, put_batch(self.mesh, rows, plan.micro_batch, tokens_ABT1), rate, seed)
+
+        if not (self.profile and is_writer()):
+            return step, memory
+        recording = Recording(step, compiled.as_text(), self.profile, self.own / "profile", self.screen)
+        opened.callback(recording.close)
+        return recording, memory
 
     def _initial_state(self) -> TrainState:
         """The newest readable checkpoint's state, or a fresh one."""
@@ -282,7 +299,8 @@ class Session:
             "validation/loss": self.validation_loss,
             "seconds": self._spent(),
         }
-        self.checkpoints.save(step, state, meta, self.validation_loss)
+        own = TrainState(state.step, state.params, state.opt_state)  # of runs that train together, this one's
+        self.checkpoints.save(step, own, meta, self.validation_loss)
         self._restart_clock(step)
 
     def _save_tokenizer(self) -> None:

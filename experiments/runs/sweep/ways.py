@@ -1,14 +1,16 @@
-"""The ways to make a sweep's runs: in turn, or side by side in processes that are pinned to cores of their own.
+"""The ways to make a sweep's runs: in turn, side by side in pinned processes, or together as one program.
 
 Which way is taken decides how soon the sweep ends. It also decides the last bits of what a run computes, because XLA
-sums in another order on another number of cores. Every `result.json` therefore says how its run was made.
+sums in another order on another number of cores, and for several runs at once. Therefore every `result.json` says how
+its run was made.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from rich.console import Console
@@ -16,6 +18,7 @@ from rich.console import Console
 from experiments.experiment import Experiment
 from experiments.runs.environment import usable_cores
 from experiments.runs.full_disk import DiskFull
+from experiments.runs.kinds import Lane
 from experiments.runs.screen import Screen
 from experiments.runs.signals import CommandStopped, stop_on_signal
 from experiments.runs.sweep.board import Board, Relay
@@ -24,20 +27,24 @@ from experiments.runs.sweep.pace import Pace, costs
 from experiments.runs.sweep.pool import Died, core_shares, in_processes
 from gpt_jax.errors import InputError, unknown
 
-How = Literal["auto", "serial", "jobs"]
-HOW = get_args(How)
+Name = Literal["serial", "jobs", "together"]
+AUTO = "auto"
+MOST_TOGETHER = 32  # copies in one program, where --jobs names no other number
+HOW = (AUTO, *get_args(Name))
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a sweep is made; `jobs` is the number of processes."""
+    """How a sweep is made; `jobs` is the most runs at once: processes, or copies in one program."""
 
-    name: Literal["serial", "jobs"] = "serial"
+    name: Name = "serial"
     jobs: int = 1
 
     def __str__(self) -> str:
         if self.name == "serial":
             return "one run after another"
+        if self.name == "together":
+            return f"up to {self.jobs} runs of one shape together, as one program"
         return f"{self.jobs} runs side by side, each on {core_words(self.jobs)} of its own"
 
 
@@ -49,29 +56,32 @@ def core_words(count: int) -> str:
 def choose(how: str, jobs: int | None, members: Sequence[Member], alone: bool = False) -> Way:
     """The way that was asked for, or for "auto" the one that benchmarks/sweep.py found to be quicker.
 
-    On a CPU, that is a process for each core, if more than one run is left and more than one core is there. `alone`
-    says that a run needs this process: it is profiled, or is one of several hosts'.
+    On a CPU, that is a process for each core, if more than one run is left and more than one core is there. On an
+    accelerator, runs of one shape train together. `alone` says that a run is profiled, or is one of several hosts'.
 
     Raises:
       InputError: another word, more processes than cores, or a way that `alone` does not allow.
     """
     if how not in HOW:
         raise unknown("--how", how, HOW)
-    cores, left = usable_cores(), sum(not member.finished for member in members)
-    if jobs is not None:
-        if how not in ("auto", "jobs"):
-            raise InputError(f"--jobs: {jobs} is not allowed with --how {how}: --how jobs is")
-        if jobs > cores:
-            raise InputError(f"--jobs: {jobs} is not allowed: at most {cores}, the cores that this process may use")
-        how = "jobs" if jobs > 1 else "serial"
-    if alone and how != "auto" and how != "serial":
-        raise InputError(f"--how: {how} is not allowed with --hosts or --profile: serial is")
-    if how == "auto" and not alone and left > 1 and cores > 1 and _on_cpu():
-        how = "jobs"
-    if how != "jobs":
+    cores, left = usable_cores(), [member for member in members if not member.finished]
+    if alone and (how not in (AUTO, "serial") or (jobs or 1) > 1):
+        given = f"--jobs: {jobs}" if how in (AUTO, "serial") else f"--how: {how}"
+        raise InputError(f"{given} is not allowed with --hosts or --profile: --how serial is")
+    if how == "serial" and (jobs or 1) > 1:
+        raise InputError(f"--jobs: {jobs} is not allowed with --how serial: --how jobs or together is")
+    if how == AUTO:
+        how = "serial"
+        if jobs is not None:
+            how = "jobs" if jobs > 1 else "serial"
+        elif len(left) > 1 and not alone:
+            how = "together" if not _on_cpu() else "jobs" if cores > 1 else "serial"
+    if how == "serial":
         return Way()
-    count = min(jobs or cores, max(left, 1))
-    return Way("jobs", count) if jobs or count > 1 else Way()
+    if how == "jobs" and jobs is not None and jobs > cores:
+        raise InputError(f"--jobs: {jobs} is not allowed: at most {cores}, the cores that this process may use")
+    most = jobs or (cores if how == "jobs" else MOST_TOGETHER)
+    return Way("jobs" if how == "jobs" else "together", min(most, max(len(left), 1)))
 
 
 def _on_cpu() -> bool:
@@ -101,7 +111,7 @@ def make_runs(
     if way.name == "serial":
         _in_turn(members, tally, pace, console, e, hosts, profile)
     else:
-        _side_by_side(members, tally, pace, console, way.jobs)
+        _at_once(members, tally, pace, console, way, e)
     return tally.lost
 
 
@@ -176,7 +186,9 @@ def _in_turn(
                 tally.conclude()
 
 
-def _side_by_side(members: Sequence[Member], tally: _Tally, pace: Pace, console: Console, jobs: int) -> None:
+def _at_once(
+    members: Sequence[Member], tally: _Tally, pace: Pace, console: Console, way: Way, e: Experiment | None
+) -> None:
     board = Board(console, members, pace)
     begun: set[int] = set()
 
@@ -190,13 +202,61 @@ def _side_by_side(members: Sequence[Member], tally: _Tally, pace: Pace, console:
         if member.finished:
             pace.progress(number, 1.0)
     with stop_on_signal() as should_stop, board.shown():
-        in_processes(members, make_here, core_shares(jobs), board.hear, finish, should_stop)
+        if way.name == "jobs":
+            in_processes(members, make_here, core_shares(way.jobs), board.hear, finish, should_stop)
+        else:
+            _together(members, way.jobs, e, board.hear, finish, should_stop)
     tally.conclude()
     if tally.stopped or len(begun) < len(members):
         for line in tally.lost:
             print(f"failed: {line}", file=sys.stderr)
         done = len(begun) - len(tally.stopped) - len(tally.lost)
         raise CommandStopped("; ".join([*tally.stopped, f"{done} of {len(members)} runs are finished"]))
+
+
+def _together(
+    members: Sequence[Member],
+    most: int,
+    e: Experiment | None,
+    hear: Callable[[int, Any], None],
+    finish: Callable[[int, Any], bool],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Runs of one shape as one program, at most so many at once; a run that is the only one of its shape is alone."""
+    from experiments.runs.sweep.together import carry_out_together, lanes_for
+
+    ending = False
+
+    def end(number: int, outcome: Outcome) -> None:
+        nonlocal ending
+        ending |= finish(number, outcome)
+
+    for group in groups(members, most):
+        if ending or should_stop():
+            return
+        lanes = lanes_for(len(group)) if len(group) > 1 else [None]
+
+        def body(number: int, lane: Lane | None) -> Outcome:
+            screen = Relay(lambda message: hear(number, message))
+            stopping = lambda: ending or should_stop()  # noqa: E731
+            return carry_out(members[number], rules=e, screen=screen, should_stop=stopping, lane=lane)
+
+        bodies = [partial(body, number, lane) for number, lane in zip(group, lanes, strict=True)]
+        if len(group) == 1:
+            end(group[0], bodies[0]())
+        else:
+            carry_out_together(bodies, lanes, lambda n, outcome, group=group: end(group[n], outcome))
+
+
+def groups(members: Sequence[Member], most: int) -> list[list[int]]:
+    """The numbers of runs that train together, `most` at once. Those that are finished already are one by one."""
+    from experiments.runs.sweep.together import program_of
+
+    found: dict[Any, list[int]] = {}
+    for number, member in enumerate(members):
+        program = None if member.finished else program_of(member.config)
+        found.setdefault(number if program is None else program, []).append(number)
+    return [numbers[n : n + most] for numbers in found.values() for n in range(0, len(numbers), most)]
 
 
 def make_here(member: Member, send: Any, should_stop: Any) -> Outcome:

@@ -48,6 +48,15 @@ def test_a_cpu_of_several_cores_makes_several_runs_side_by_side(members, four_co
     assert choose("auto", None, members) == Way()
 
 
+def test_an_accelerator_trains_runs_of_one_shape_together(members, monkeypatch):
+    monkeypatch.setattr(ways, "_on_cpu", lambda: False)
+    assert choose("auto", None, members) == choose("together", None, members) == Way("together", 4)
+    assert choose("together", 3, members) == Way("together", 3)
+    assert choose("auto", None, members[:1]) == choose("auto", None, members, alone=True) == Way()
+    assert ways.groups(members, 9) == [[0, 2], [1, 3]]  # new and old differ in the norm
+    assert ways.groups(members * 2, 3) == [[0, 2, 4], [6], [1, 3, 5], [7]]
+
+
 def test_runs_that_are_finished_ask_for_no_process(members, four_cores, tmp_path):
     for arm, seed in (("new", 0), ("old", 0), ("new", 1)):
         write_run(tmp_path, made_up(), arm, seed)
@@ -58,6 +67,7 @@ def test_runs_that_are_finished_ask_for_no_process(members, four_cores, tmp_path
     "how, jobs, alone, said",
     [
         ("auto", 5, False, "--jobs: 5 is not allowed: at most 4"),
+        ("auto", 2, True, "--jobs: 2 is not allowed with --hosts or --profile"),
         ("serial", 2, False, "--jobs: 2 is not allowed with --how serial"),
         ("jobs", None, True, "--how: jobs is not allowed with --hosts or --profile"),
         ("job", None, False, "unknown --how 'job': did you mean 'jobs'"),

@@ -1,0 +1,106 @@
+"""Runs that train as one program: each is what it would be alone, stops and goes on like one, keeps its own files."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments.experiment import RunIdentity
+from experiments.runs.signals import CommandStopped
+from experiments.runs.sweep.member import Member
+from experiments.runs.sweep.together import program_of
+from experiments.runs.sweep.ways import Way, make_runs
+from experiments.runs.weights import restore
+from gpt_jax.config import override
+from tests.experiments.runs.test_runner import text  # noqa: F401
+from tests.training.tiny import TINY
+
+STEPS = 50
+BASE = override(
+    TINY,
+    {
+        "model.residual_dropout": 0.1,
+        "training.train_tokens": 64 * STEPS,
+        **{f"training.{name}_every_tokens": 64 * 25 for name in ("evaluate", "checkpoint", "sample")},
+    },
+)
+ARMS = {
+    "plain": {},
+    "slow": {"optimizer.learning_rate": 1e-3, "optimizer.warmup_tokens": 64 * 5, "optimizer.schedule": "linear"},
+    "other": {"optimizer.weight_decay": 0.3, "model.initialization_std": 0.1, "training.seed": 7},
+}
+
+
+def members(out, text):  # noqa: F811
+    def member(arm, changes):
+        config = override(BASE, changes)
+        return Member(RunIdentity("quickstart", arm, config.training.seed, "smoke"), config, out, text)
+
+    return [member(arm, changes) for arm, changes in ARMS.items()]
+
+
+def make(way, out, text, **options):  # noqa: F811
+    runs = members(out, text)
+    assert make_runs(runs, way, Console(quiet=True), **options) == []
+    return runs
+
+
+@pytest.fixture(scope="module")
+def together(text, tmp_path_factory):  # noqa: F811
+    return make(Way("together", 3), tmp_path_factory.mktemp("together"), text)
+
+
+def lines(folder):
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in found]
+
+
+@pytest.mark.slow
+def test_runs_that_train_together_equal_the_same_runs_alone(together, text, tmp_path):  # noqa: F811
+    for ours, theirs in zip(together, make(Way(), tmp_path, text), strict=True):
+        a, b = (restore(run.config, run.folder, pytest.fail) for run in (ours, theirs))
+        assert int(a.step) == STEPS
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), a, b)
+        for mine, its in zip(lines(ours.folder), lines(theirs.folder), strict=True):
+            assert mine.keys() == its.keys()
+            assert [mine[key] for key in mine] == pytest.approx([its[key] for key in mine], abs=1e-4)
+        assert {path.name for path in ours.folder.iterdir()} == {path.name for path in theirs.folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_run_says_that_it_was_made_together(together):
+    for run in together:
+        result = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
+        assert result["how"]["way"] == "together" and result["how"]["copies"] == 3
+        assert result["arm"] == run.identity.arm
+
+
+@pytest.mark.slow
+def test_runs_that_were_stopped_at_different_steps_go_on_together_as_if_they_had_not(
+    together, text, tmp_path, monkeypatch  # noqa: F811
+):  # fmt: skip
+    from experiments.runs.sweep import ways
+
+    stopping = iter([False] * 3 * 20 + [False, True] + [True] * 1000)  # in step 20, after the first of three runs
+    carry_out = ways.carry_out
+    monkeypatch.setattr(ways, "carry_out", lambda m, **o: carry_out(m, **{**o, "should_stop": lambda: next(stopping)}))
+    with pytest.raises(CommandStopped, match="its checkpoint is written"):
+        make(Way("together", 3), tmp_path, text)
+    monkeypatch.undo()
+    steps = {max(int(p.name) for p in (m.folder / "checkpoints").glob("[0-9]*")) for m in members(tmp_path, text)}
+    assert len(steps) == 2
+    for ours, theirs in zip(make(Way("together", 3), tmp_path, text), together, strict=True):
+        a, b = (restore(run.config, run.folder, pytest.fail) for run in (ours, theirs))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+        assert lines(ours.folder) == lines(theirs.folder)
+
+
+def test_runs_share_a_program_if_they_differ_in_seeds_and_scalars_alone():
+    assert len({program_of(override(BASE, changes)) for changes in ARMS.values()}) == 1
+    for changes in ({"model.d_model": 32}, {"model.residual_dropout": 0.2}, {"optimizer.name": "openai_adam"}):
+        assert program_of(override(BASE, changes)) != program_of(BASE)
+    assert program_of(override(BASE, {"mesh.fsdp": 2})) is None
+    assert program_of(dataclasses.replace(BASE, mesh=dataclasses.replace(BASE.mesh, data=1))) is not None
