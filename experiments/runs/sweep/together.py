@@ -86,7 +86,7 @@ def lanes_for(count: int) -> list[Lane]:
 def carry_out_together(bodies: Sequence[Callable[[], Any]], lanes: Sequence[Lane], end: Callable[[int, Any], None]):
     """Calls all of `bodies`, each in its lane; `end` gets the number of each and what it returns."""
     runs = [lane.run(body) for lane, body in zip(lanes, bodies, strict=True)]
-    program: _Program | None = None
+    program: Program | None = None
     answers: list[Any] = [None] * len(runs)
     going = dict(enumerate(runs))
     while going:
@@ -99,7 +99,7 @@ def carry_out_together(bodies: Sequence[Callable[[], Any]], lanes: Sequence[Lane
             else:
                 asked[number] = request
         if asked:
-            program = program or _Program(next(iter(asked.values()))[0], len(runs))
+            program = program or Program(next(iter(asked.values()))[0], len(runs))
             answers = program.step({n: (state, given) for n, (_, state, given) in asked.items()})
 
 
@@ -143,7 +143,7 @@ class _Coroutine:
         self._back.release()
 
 
-class _Program:
+class Program:
     """The steps of `count` runs as one program. A run that is over leaves its place idle."""
 
     @pinned()
