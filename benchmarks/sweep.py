@@ -25,6 +25,7 @@ from experiments.runs.environment import processor, usable_cores
 from experiments.runs.sweep.pool import Died, core_shares, in_processes
 from experiments.runs.sweep.together import Program
 from gpt_jax.config import RunConfig, override
+from gpt_jax.disk import keep_compiled_programs
 from gpt_jax.training.host_memory import keep_freed_memory
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
@@ -88,6 +89,7 @@ def train(task: tuple[str, RunConfig, int], send: Callable[[Any], None], should_
     """What a process does until it is told to stop: the moments at which it had trained on so many tokens more."""
     way, config, seeds = task
     keep_freed_memory()
+    keep_compiled_programs()
     tick = (as_one_program if way == "together" else one_by_one)(config, seeds)
     for _ in range(2):
         tick()
@@ -130,6 +132,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="windows of each way (3)")
     parser.add_argument("--seconds", type=float, default=15.0, help="of a window (15)")
     parser.add_argument("--seeds", type=int, default=10, help="runs in the sweep (10)")
+    parser.add_argument("--only", default="", metavar="SIZE", help="sizes whose name starts so (all)")
     parser.add_argument("--quick", action="store_true", help="a tiny model, one round: checks that it runs")
     arguments = parser.parse_args()
     rounds, seconds, seeds = arguments.rounds, arguments.seconds, arguments.seeds
@@ -137,7 +140,8 @@ def main() -> None:
         rounds, seconds, seeds = 1, 0.2, 3
     jobs = min(usable_cores(), seeds)
     rows = []
-    for name, config in sizes(arguments.quick).items():
+    chosen = {name: c for name, c in sizes(arguments.quick).items() if name.startswith(arguments.only)}
+    for name, config in chosen.items():
         measured: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(rounds):
             for way in WAYS:

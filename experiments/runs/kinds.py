@@ -22,8 +22,15 @@ class Interrupted(Exception):
 class Lane(Protocol):
     """A run's place among runs that train together as one program (sweep/together.py)."""
 
-    devices: Sequence[Any]  # those that hold the run
-    how: dict[str, Any]  # how it is made, as JSON
+    @property
+    def devices(self) -> Sequence[Any]:
+        """Those that hold the run."""
+        ...
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the run is made, as JSON values."""
+        ...
 
     def stepper(self, config: RunConfig) -> Callable[..., Any]:
         """The train step, `(state, tokens_ABT1 on the host, rate, seed) -> (state, metrics)`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,7 +57,7 @@ def program_of(config: RunConfig) -> RunConfig | None:
 class Lane:
     """A run's place among those that train together, as the run sees it."""
 
-    def __init__(self, number: int, count: int, device: jax.Device):
+    def __init__(self, number: int, count: int, device: Any):
         self.number, self.devices = number, [device]
         self.how = {**made("together"), "copies": count}
         self._coroutine: _Coroutine | None = None
@@ -83,7 +83,9 @@ def lanes_for(count: int) -> list[Lane]:
     return [Lane(n, count, devices[n // _per_device(count, len(devices))]) for n in range(count)]
 
 
-def carry_out_together(bodies: Sequence[Callable[[], Any]], lanes: Sequence[Lane], end: Callable[[int, Any], None]):
+def carry_out_together(
+    bodies: Sequence[Callable[[], Any]], lanes: Sequence[Lane], end: Callable[[int, Any], None]
+) -> None:
     """Calls all of `bodies`, each in its lane; `end` gets the number of each and what it returns."""
     runs = [lane.run(body) for lane, body in zip(lanes, bodies, strict=True)]
     program: Program | None = None
@@ -99,8 +101,11 @@ def carry_out_together(bodies: Sequence[Callable[[], Any]], lanes: Sequence[Lane
             else:
                 asked[number] = request
         if asked:
-            program = program or Program(next(iter(asked.values()))[0], len(runs))
-            answers = program.step({n: (state, given) for n, (_, state, given) in asked.items()})
+            try:
+                program = program or Program(next(iter(asked.values()))[0], len(runs))
+                answers = program.step({n: (state, given) for n, (_, state, given) in asked.items()})
+            except Exception as error:  # out of memory, perhaps: every run fails by it, and closes what it has opened
+                answers = [error] * len(runs)
 
 
 class _Coroutine:
@@ -122,10 +127,12 @@ class _Coroutine:
         return self._passed
 
     def ask(self, request: Any) -> Any:
-        """Called by the thread: waits for the answer to `request`."""
+        """Called by the thread: waits for the answer to `request`. Raises an answer that is an exception."""
         self._passed = request
         self._back.release()
         self._go.acquire()
+        if isinstance(self._passed, Exception):
+            raise self._passed
         return self._passed
 
     def result(self) -> Any:
@@ -156,10 +163,10 @@ class Program:
         self._spread = NamedSharding(self._mesh, PartitionSpec(COPIES))
         self._config, self._compiled = config, None
         self._state: Any = None
-        self._given: list[tuple[np.ndarray, ...]] = []  # to each run's step, the newest
+        self._given: list[tuple[Any, ...]] = []  # to each run's step, the newest
 
     @pinned()
-    def step(self, asked: dict[int, tuple[Any, tuple[np.ndarray, ...]]]) -> list[tuple[Any, Any]]:
+    def step(self, asked: Mapping[int, tuple[Any, tuple[Any, ...]]]) -> list[tuple[Any, Any]]:
         """One step of each run in `asked`: its state, and what its step is given beside the state."""
         some_state, some_given = next(iter(asked.values()))
         if self._state is None:

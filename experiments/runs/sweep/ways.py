@@ -234,18 +234,18 @@ def _together(
     for group in groups(members, most):
         if ending or should_stop():
             return
-        lanes = lanes_for(len(group)) if len(group) > 1 else [None]
+        lanes = lanes_for(len(group)) if len(group) > 1 else []
 
         def body(number: int, lane: Lane | None) -> Outcome:
             screen = Relay(lambda message: hear(number, message))
             stopping = lambda: ending or should_stop()  # noqa: E731
             return carry_out(members[number], rules=e, screen=screen, should_stop=stopping, lane=lane)
 
+        if not lanes:
+            end(group[0], body(group[0], None))
+            continue
         bodies = [partial(body, number, lane) for number, lane in zip(group, lanes, strict=True)]
-        if len(group) == 1:
-            end(group[0], bodies[0]())
-        else:
-            carry_out_together(bodies, lanes, lambda n, outcome, group=group: end(group[n], outcome))
+        carry_out_together(bodies, lanes, lambda n, outcome, group=group: end(group[n], outcome))
 
 
 def groups(members: Sequence[Member], most: int) -> list[list[int]]:

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,8 +14,9 @@ from rich.console import Console
 
 from experiments.experiment import RunIdentity
 from experiments.runs.signals import CommandStopped
+from experiments.runs.sweep import together as module
 from experiments.runs.sweep.member import Member
-from experiments.runs.sweep.together import program_of
+from experiments.runs.sweep.together import carry_out_together, lanes_for, program_of
 from experiments.runs.sweep.ways import Way, make_runs
 from experiments.runs.weights import restore
 from gpt_jax.config import override
@@ -104,3 +109,53 @@ def test_runs_share_a_program_if_they_differ_in_seeds_and_scalars_alone():
         assert program_of(override(BASE, changes)) != program_of(BASE)
     assert program_of(override(BASE, {"mesh.fsdp": 2})) is None
     assert program_of(dataclasses.replace(BASE, mesh=dataclasses.replace(BASE.mesh, data=1))) is not None
+
+
+def test_a_run_gets_its_own_steps_and_an_error_in_the_program_is_every_runs(monkeypatch):
+    class Doubling:
+        """A program whose step doubles, until a state is 8."""
+
+        def __init__(self, config, count):
+            self.count = count
+
+        def step(self, asked):
+            if any(state == 8 for state, _ in asked.values()):
+                raise MemoryError("no room")
+            return [(asked[n][0] * 2, {}) if n in asked else None for n in range(self.count)]
+
+    monkeypatch.setattr(module, "Program", Doubling)
+    lanes, ended = lanes_for(3), {}
+
+    def body(lane, steps):
+        state, step = lane.number + 1, lane.stepper(BASE)
+        try:
+            for _ in range(steps):
+                state, _ = step(state, None, None, None)
+        except MemoryError as error:
+            return str(error)
+        return state
+
+    bodies = [partial(body, lane, steps) for lane, steps in zip(lanes, (9, 1, 0), strict=True)]
+    carry_out_together(bodies, lanes, ended.__setitem__)
+    assert ended == {0: "no room", 1: 4, 2: 3}
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+from tests.experiments.runs.sweep.test_together import Way, make
+make(Way("together", 3), Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_copies_spread_over_devices_and_change_nothing(together, text, tmp_path):  # noqa: F811
+    """Three runs on two devices: one of four places is idle."""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path), str(text)]
+    subprocess.run(command, check=True, env={**os.environ, **flags}, timeout=600)
+    for ours, theirs in zip(members(tmp_path, text), together, strict=True):
+        a, b = (restore(run.config, run.folder, pytest.fail) for run in (ours, theirs))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), a, b)
+        found = json.loads((ours.folder / "environment.json").read_text(encoding="utf-8"))
+        assert len(found["devices"]) == 2
