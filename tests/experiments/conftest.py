@@ -47,5 +47,5 @@ def fake_runner(monkeypatch):
     module.calls, module.configs, module.options, module.errors = [], [], [], {}
     monkeypatch.setitem(sys.modules, "experiments.runs.runner", module)
     monkeypatch.setattr(experiments.runs, "runner", module, raising=False)
-    monkeypatch.setattr("experiments.runs.sweep.ways._on_cpu", lambda: False)  # other processes have the real one
+    monkeypatch.setattr("experiments.runs.sweep.ways.usable_cores", lambda: 1)  # other processes have the real runner
     return module

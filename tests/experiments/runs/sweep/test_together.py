@@ -20,7 +20,6 @@ from experiments.runs.sweep.together import carry_out_together, lanes_for, progr
 from experiments.runs.sweep.ways import Way, make_runs
 from experiments.runs.weights import restore
 from gpt_jax.config import override
-from tests.experiments.runs.test_runner import text  # noqa: F401
 from tests.training.tiny import TINY
 
 STEPS = 50
@@ -39,7 +38,7 @@ ARMS = {
 }
 
 
-def members(out, text):  # noqa: F811
+def members(out, text):
     def member(arm, changes):
         config = override(BASE, changes)
         return Member(RunIdentity("quickstart", arm, config.training.seed, "smoke"), config, out, text)
@@ -47,14 +46,14 @@ def members(out, text):  # noqa: F811
     return [member(arm, changes) for arm, changes in ARMS.items()]
 
 
-def make(way, out, text, **options):  # noqa: F811
+def make(way, out, text, **options):
     runs = members(out, text)
     assert make_runs(runs, way, Console(quiet=True), **options) == []
     return runs
 
 
 @pytest.fixture(scope="module")
-def together(text, tmp_path_factory):  # noqa: F811
+def together(text, tmp_path_factory):
     return make(Way("together", 3), tmp_path_factory.mktemp("together"), text)
 
 
@@ -64,7 +63,7 @@ def lines(folder):
 
 
 @pytest.mark.slow
-def test_runs_that_train_together_equal_the_same_runs_alone(together, text, tmp_path):  # noqa: F811
+def test_runs_that_train_together_equal_the_same_runs_alone(together, text, tmp_path):
     for ours, theirs in zip(together, make(Way(), tmp_path, text), strict=True):
         a, b = (restore(run.config, run.folder, pytest.fail) for run in (ours, theirs))
         assert int(a.step) == STEPS
@@ -85,7 +84,7 @@ def test_a_run_says_that_it_was_made_together(together):
 
 @pytest.mark.slow
 def test_runs_that_were_stopped_at_different_steps_go_on_together_as_if_they_had_not(
-    together, text, tmp_path, monkeypatch  # noqa: F811
+    together, text, tmp_path, monkeypatch
 ):  # fmt: skip
     from experiments.runs.sweep import ways
 
@@ -149,7 +148,7 @@ make(Way("together", 3), Path(sys.argv[1]), Path(sys.argv[2]))
 
 
 @pytest.mark.slow
-def test_copies_spread_over_devices_and_change_nothing(together, text, tmp_path):  # noqa: F811
+def test_copies_spread_over_devices_and_change_nothing(together, text, tmp_path):
     """Three runs on two devices: one of four places is idle."""
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path), str(text)]
