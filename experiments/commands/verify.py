@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.arguments import MAX_SEED, MOST, add_data_dir, existing, whole
 from experiments.command import Command
 from gpt_jax.disk import read_json
-from gpt_jax.errors import InputError, unknown
+from gpt_jax.errors import InputError, TrainingDiverged, unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +114,12 @@ def rerun_all(runs: list, arguments: argparse.Namespace) -> int:
         named = f"{where}: {run.claim}, {run.arm} seed {run.seed}"
         print(f"{named}, of {run.commit[:7]}: again at {commit[:7]} ({number} of {len(runs)})", flush=True)
         with tempfile.TemporaryDirectory() as temporary:
-            again = rerun(run, arguments.out or Path(temporary), data_dir, screen, arguments.steps)
+            try:
+                again = rerun(run, arguments.out or Path(temporary), data_dir, screen, arguments.steps)
+            except TrainingDiverged as error:
+                print(f"{where}: diverged: {error}", flush=True)
+                broken.append(where)
+                continue
         compared = compare(run, again, arguments.steps)
         if not compared.figures:
             raise InputError(f"--steps: {arguments.steps} is not allowed: {where} has no figure as early")

@@ -178,13 +178,18 @@ def published_run(
         log_digest=log_digest(lines),
         parameters_digest=None if diverged else _parameters_digest(config, folder),
         commit=str(environment.get("commit")),
-        environment={key: value for key, value in environment.items() if key not in ("commit", "dirty", "how")},
+        environment=environment_of(environment),
         how=how,
         tokens=metrics.get("tokens"),
         flops=flops(config, metrics),
         seconds=metrics.get("time/seconds"),
         sample=samples[-1].text[:SAMPLE_CHARACTERS] if samples else "",
     )
+
+
+def environment_of(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line keeps of an environment.json, apart from the commit and from how the run was made."""
+    return {key: value for key, value in kept.items() if key not in ("commit", "dirty", "how")}
 
 
 def changed(config: RunConfig) -> dict[str, Any]:

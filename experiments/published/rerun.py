@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import experiment as experiments
-from experiments.published.line import Published, curves, log_digest, published_run
+from experiments.published.line import Published, curves, environment_of, log_digest, published_run
 from experiments.runs import runner
 from experiments.runs.results import COMPUTED
 from experiments.runs.screen import Screen
@@ -61,8 +61,8 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
         return replace(again, config_digest=was.config_digest)  # but for how numbers are computed, it is that config
     lines = [line for _, line in read_jsonl(folder / "metrics.jsonl")]
     kept = read_json(folder / "environment.json", dict)
-    how = kept.pop("how", was.how)
-    return replace(was, curves=curves(lines, EVERY_POINT), log_digest=log_digest(lines), environment=kept, how=how)
+    again = {"environment": environment_of(kept), "how": kept.get("how", was.how)}
+    return replace(was, curves=curves(lines, EVERY_POINT), log_digest=log_digest(lines), **again)
 
 
 def as_now(was: Published) -> RunConfig:

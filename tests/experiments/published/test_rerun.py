@@ -49,3 +49,4 @@ def test_a_line_whose_curve_was_changed_is_found_at_the_step(tmp_path):
     assert done.returncode == 1
     assert f"first difference in the log: step {step}: train/loss is" in done.stdout
     assert "does not give its numbers again" in done.stderr
+    assert "did not keep" not in done.stdout
