@@ -48,6 +48,25 @@ def test_every_step_of_a_recipe_fits_the_mesh_that_it_is_meant_for(name):
     assert (plan.sequences >= 1).all() and plan.sequences.max() <= plan.micro_batch * plan.accumulation
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", configs.names())
+def test_every_recipe_lowers_for_its_slice_as_train_would_run_it(name):
+    """All of its layers, on all of the slice's chips, with the batch that its ramp needs; XLA compiles some of them."""
+    pytest.importorskip("libtpu")
+    from gpt_jax.parallel.ahead import topology_devices
+    from gpt_jax.parallel.lowering import lower_step
+    from gpt_jax.parallel.mesh import make_mesh
+
+    config, topology = on_its_slice(name)
+    mesh = make_mesh(config.mesh, topology_devices(topology))
+    plan = make_plan(config, batch_parts(mesh))
+    program = lower_step(config, mesh, plan.accumulation, plan.micro_batch).as_text()
+    chips = int(np.prod([int(n) for n in topology.partition(":")[2].split("x")]))
+    assert f"mhlo.num_partitions = {chips} " in program
+    batch = (plan.accumulation, plan.micro_batch, config.model.context_length + 1)
+    assert f"tensor<{'x'.join(map(str, batch))}xi32>" in program
+
+
 def test_a_recipe_that_is_not_there_is_named_with_the_nearest():
     with pytest.raises(InputError, match="'gpt2-124': did you mean 'gpt2-124m'"):
         configs.recipe("gpt2-124")

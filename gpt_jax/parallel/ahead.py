@@ -74,7 +74,7 @@ def compile_ahead(
     from gpt_jax.parallel.lowering import lower_step
     from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh
 
-    devices = _topology(topology, slices)
+    devices = topology_devices(topology, slices)
     chip, mesh = TPUS[topology.partition(":")[0]], make_mesh(config.mesh, devices)
     plan = make_plan(config, batch_parts(mesh))
     check_batch(mesh, plan.micro_batch)
@@ -141,7 +141,7 @@ def parse_mesh(text: str) -> MeshConfig:
     return MeshConfig(**sizes)
 
 
-def _topology(topology: str, slices: int) -> list[Any]:
+def topology_devices(topology: str, slices: int = 1) -> list[Any]:
     """The devices of a TPU topology. Raises `InputError`."""
     version, _, shape = topology.partition(":")
     if version not in TPUS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):

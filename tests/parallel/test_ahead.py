@@ -10,7 +10,7 @@ import pytest
 from experiments.cli import main
 from gpt_jax.config import override
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.ahead import _topology, compile_ahead, parse_mesh
+from gpt_jax.parallel.ahead import compile_ahead, parse_mesh, topology_devices
 from gpt_jax.parallel.chips import TPUS
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import make_mesh
@@ -63,7 +63,7 @@ def test_a_config_compiles_for_a_tpu_slice_and_the_report_adds_up():
 def test_no_copy_of_every_layer_s_weights_is_kept_in_the_products_type():
     """The compiler would round the stacked weights before the loops, and gather what is not rounded in float32."""
     config = dataclasses.replace(override(wide(), {"model.n_layer": 6}), mesh=parse_mesh("fsdp=2,tensor=2"))
-    mesh = make_mesh(config.mesh, _topology("v5e:2x2", 1))
+    mesh = make_mesh(config.mesh, topology_devices("v5e:2x2"))
     module = lower_step(config, mesh, 1, 8).compile().as_text() or ""
     weights = {"128,3,2,64", "2,64,128", "128,512", "512,128"}  # of 256 and 4 heads of 64, over 2 x 2
     stacked = {dimensions for kind, dimensions in re.findall(r"= (\w+)\[3,([\d,]+)\]", module) if kind == "bf16"}
