@@ -54,8 +54,11 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hosts", metavar="HOSTS", help=text)
 
 
+OUT = Path("runs")
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of all runs (runs/)")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="parent of all runs (runs/)")
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

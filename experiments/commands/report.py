@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import experiment as experiments
-from experiments.arguments import add_out, add_results
+from experiments.arguments import OUT, add_out, add_results
 from experiments.command import Command
 from gpt_jax.errors import InputError, unknown
 
@@ -70,6 +70,8 @@ def read(arguments: argparse.Namespace) -> tuple[list[Any], list[Path]]:
     from experiments.verdicts import sources
 
     target, where = arguments.target, (arguments.out, arguments.results, arguments.source)
+    if arguments.out != OUT and arguments.source != "published" and not arguments.out.is_dir():
+        raise InputError(f"--out: {arguments.out}: no such folder: a folder of runs is allowed")
     if (target is None) is not arguments.all:
         raise InputError(f"NAME_OR_DIR: {target!r} is not allowed with{'' if arguments.all else 'out'} --all: one is")
     if arguments.all:

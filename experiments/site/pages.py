@@ -106,7 +106,7 @@ def page(experiment: Experiment, files: Sequence[Path]) -> Page:
     return Page(
         name=experiment.name,
         summary=experiment.summary,
-        paper=getattr(experiment, "found", ""),
+        paper=experiment.paper,
         source=experiment.source,
         claim=[" ".join(part.split()) for part in experiment.claim.strip().split("\n\n")[1:]],
         settings_header=("arm", *keys),
