@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from experiments.runs.results import COMPUTED
 from experiments.runs.screen import Screen
 from experiments.runs.sweep.member import rules_of
 from gpt_jax.config import RunConfig, flatten, override, to_dict
-from gpt_jax.disk import read_json, read_jsonl
+from gpt_jax.disk import parse_json, read_json, read_jsonl
 from gpt_jax.errors import InputError
 
 EVERY_POINT = 1 << 60
@@ -79,4 +78,4 @@ def last_step(folder: Path) -> int:
     """The last step that a run has logged; 0 before the first."""
     path = folder / "metrics.jsonl"
     whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return max((json.loads(line)["step"] for line in whole[-2:] if line.endswith(b"\n")), default=0)
+    return max((parse_json(line.decode(), str(path))["step"] for line in whole[-2:] if line.endswith(b"\n")), default=0)

@@ -22,7 +22,10 @@ from gpt_jax.evaluation.task import find_tasks
 from gpt_jax.loading import load_model
 
 # lm_eval takes seconds to import, torch with it: not for tests that are only collected here.
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="the extra `eval` is not installed")
+pytestmark = [  # importing the harness alone takes as long as many tests do
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="the extra `eval` is not installed"),
+]
 CONFIG = ModelConfig(
     vocab_size=50257, context_length=48, n_layer=2, n_head=2, d_model=8, initialization_std=0.5, d_ff=16
 )

@@ -36,7 +36,7 @@ def assert_same(a, b):
     )
 
 
-@pytest.mark.parametrize("shape", ["classification", "multiple_choice"])
+@pytest.mark.parametrize("shape", ["classification", pytest.param("multiple_choice", marks=pytest.mark.slow)])
 def test_it_learns_what_one_letter_decides(shape):
     model, data = run(shape, epochs=12, learning_rate=5e-3)
     found = model.predict(data["test"])
@@ -47,7 +47,7 @@ def test_it_learns_what_one_letter_decides(shape):
         assert (found[[len(e.texts) == 4 for e in data["test"]], 2] == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["soft_labels", "mse"])
+@pytest.mark.parametrize("kind", ["soft_labels", pytest.param("mse", marks=pytest.mark.slow)])
 def test_it_learns_real_labels_within_their_range(kind):
     model, data = run("similarity", interval=(0.0, 5.0), epochs=12, learning_rate=5e-3, regression=kind)
     labels = truth(data["test"])
@@ -178,6 +178,7 @@ def test_without_validation_labels_the_last_epoch_is_kept_and_stacked_layers_are
     assert_same(unseen, fit(stacked, task("classification"), data, TOKENIZER, stack_layers(MODEL, params)))
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_to_the_context():
     model, _ = run(data={**splits("classification"), "test": [example("a" * 500, label=0)]}, epochs=1)
     assert model.length == MODEL.context_length

@@ -57,6 +57,7 @@ def test_the_end_of_text_is_named_and_ours_is_read_back(both):
     assert (what_differs(ours) is None) == (ours.name != "sentencepiece")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_folder_with_its_tokenizer_is_read_by_transformers(transformers, norm, tmp_path):
     torch = pytest.importorskip("torch")

@@ -181,6 +181,7 @@ def test_gpt1s_table_5_lstm_has_one_layer_of_2048_units():
     assert shapes["block_0"]["recurrent"].shape == (2048, 4, 2048)
 
 
+@pytest.mark.slow
 def test_an_lstm_is_fine_tuned_like_the_decoder():
     from gpt_jax.finetuning import parameters
     from gpt_jax.finetuning.fit import fit, labels_of

@@ -258,6 +258,7 @@ def test_too_many_tokens_are_refused():
         GPT(TINY).apply({"params": init(TINY)}, jnp.zeros((1, 17), jnp.int32))
 
 
+@pytest.mark.slow
 def test_remat_keeps_everything_the_products_or_each_layers_input():
     """Bytes of the compiled backward pass: what 8 scanned layers keep for it."""
 

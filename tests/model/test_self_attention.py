@@ -36,7 +36,11 @@ def test_what_computes_each_pattern_is_said():
     ("changes", "platform", "why"),
     [
         ({}, "cpu", "platform 'cpu'"),
-        ({"context_length": 1024, "attention": (Strided(8),)}, "tpu", "Strided\\(stride=8\\): kernels serve"),
+        (
+            {"context_length": 1024, "attention": (Strided(8),)},
+            "tpu",
+            "fold to pieces of 126 positions",
+        ),
         ({"context_length": 1024, "attention_dropout": 0.1}, "tpu", "attention_dropout 0.1"),
         ({"context_length": 1024}, "cuda", "not float32"),
     ],

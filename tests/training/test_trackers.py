@@ -195,6 +195,7 @@ def test_tensorboard_holds_each_step_once_after_a_resumption(tmp_path):
     assert [value for _, value in found] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_run_of_weights_and_biases(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     for name, value in {"MODE": "offline", "SILENT": "true"}.items():

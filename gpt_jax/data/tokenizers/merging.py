@@ -8,12 +8,12 @@ merge that the other does not, both have done the same inside that entry's bytes
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import pairwise
 from typing import Any
 
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT
+from gpt_jax.disk import parse_json
 
 # OpenAI's pattern (encoder.py), written for speed: it finds the same words. tiktoken hands an alternative that looks
 # neither ahead nor back to a linear-time automaton, and the group makes one of the four.
@@ -31,7 +31,7 @@ def merging_by_id(inner: Any, content: dict[str, Any] | None = None) -> Any:
     """
     import tiktoken
 
-    parts: dict[str, Any] = content or json.loads(inner.to_str())
+    parts: dict[str, Any] = content or parse_json(inner.to_str(), "the tokenizer")
     model, splitter = parts["model"], parts["pre_tokenizer"] or {}
     affixed = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("ignore_merges")
     matched = any(not added["special"] for added in parts["added_tokens"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 
 from gpt_jax.data.tokenizers.merging import merging_by_id, takes
 from gpt_jax.data.tokenizers.protocol import END_OF_TEXT, in_threads, unicode_texts
-from gpt_jax.disk import digest_of, read_json, read_utf8
+from gpt_jax.disk import digest_of, parse_json, read_json, read_utf8
 from gpt_jax.errors import InputError
 
 FILE = "tokenizer.json"
@@ -53,7 +52,7 @@ class BpeTokenizer:
         inner.encode_special_tokens = True  # <|endoftext|> inside a text is text
         inner.no_truncation()
         inner.no_padding()
-        self._content = content = json.loads(inner.to_str())
+        self._content = content = parse_json(inner.to_str(), where)
         model, splitter = content["model"], content["pre_tokenizer"] or {}
         merges = "\n".join(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
         vocabulary = "\n".join(f"{token} {i}" for token, i in model["vocab"].items())

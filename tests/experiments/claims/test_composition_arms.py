@@ -40,7 +40,7 @@ def test_the_gap_is_of_the_exact_matches_of_every_test_part(right, monkeypatch, 
         def write(model, prompts, *rest):
             return [" 2" if next(answers) else " 3"] * len(prompts)
 
-        monkeypatch.setattr("gpt_jax.evaluation.evaluator.write", write)
+        monkeypatch.setattr("gpt_jax.evaluation.answering.write", write)
     small = {"model.vocab_size": 257, "model.d_model": 8, "data.tokenizer": "bytes"}
     config = override(load("composition").config("sums-small", "smoke", 0), small)
     params = GPT(config.model).init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]

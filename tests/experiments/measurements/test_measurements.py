@@ -107,6 +107,7 @@ def test_the_slope_of_an_inverse_square_root_is_minus_a_half():
     assert log_slope({n: 3 / math.sqrt(n) for n in (2, 6, 12, 24)}) == pytest.approx(-0.5)
 
 
+@pytest.mark.slow
 def test_the_gradient_norm_equals_the_one_of_the_whole_model():
     model = dataclasses.replace(TINY, n_layer=2, context_length=8)
     scanned = dataclasses.replace(model, scan_layers=True)

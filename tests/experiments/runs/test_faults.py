@@ -213,6 +213,7 @@ def resumed_without_room(folder, text, program=("-m", "experiments")):
     return err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [slow(0), slow(4 << 10), 64 << 10])
 def test_a_full_disk_loses_nothing_that_was_there(half, finished, text, small_disk, free):
     """No room for a line of the log, for the log but not the samples, for both but not a checkpoint."""

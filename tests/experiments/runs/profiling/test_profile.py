@@ -104,6 +104,7 @@ def test_a_program_that_sleeps_is_idle(tmp_path):
     assert found.shares()["idle"] > 0.8 and found.total >= 0.3
 
 
+@pytest.mark.slow
 def test_a_recorded_run_equals_one_without_and_says_where_its_time_went(finished, text, tmp_path):
     console = terminal()
     run(tmp_path, text, console=console, profile=3)
