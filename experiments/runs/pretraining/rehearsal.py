@@ -16,8 +16,9 @@ import numpy as np
 
 from experiments.experiment import RunIdentity
 from experiments.runs.kinds import Interrupted, Run, kind_of
+from experiments.runs.pretraining.derived import of_corpus
 from experiments.runs.pretraining.kind import check_settings, checkpoint_bytes
-from experiments.runs.pretraining.session import compile_step, of_corpus
+from experiments.runs.pretraining.session import compile_step
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig
 from gpt_jax.data.pipeline import open_batches

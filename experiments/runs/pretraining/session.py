@@ -18,20 +18,19 @@ from jax.sharding import Mesh
 
 from experiments.measurements.unigram import validation_entropy
 from experiments.runs.kinds import Interrupted, Lane, Metrics
+from experiments.runs.pretraining.derived import derived
 from experiments.runs.pretraining.samples import Samples
 from experiments.runs.profiling.recording import Recording
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, differences, digest, from_dict, to_dict
 from gpt_jax.data.pipeline import open_batches, validation_batches
 from gpt_jax.data.prepare import Corpus
-from gpt_jax.data.sources.local import described
 from gpt_jax.data.tokenizers import continued, load_tokenizer
 from gpt_jax.disk import move_whole
 from gpt_jax.errors import InputError, TrainingDiverged
 from gpt_jax.evaluation.perplexity import bits_per_byte, mean_loss
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import parameter_count, train_flops_per_token
-from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
 from gpt_jax.parallel.hosts import agreed, is_writer, naming_the_lost
@@ -60,17 +59,6 @@ def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, i
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory is not None else 0
     return compiled, needed
-
-
-def of_corpus(corpus: Corpus, total: int) -> dict[str, str]:
-    """What a run of `total` tokens trains on, for people."""
-    return {
-        "tokens": f"{total:,}; {corpus.train_tokens:,} to train on",
-        "epochs": ", ".join(f"{epochs:.2g} of {name}" for name, epochs in corpus.epochs(total).items()),
-        "left out": described(corpus.left_out) or "nothing",
-        "copies": f"{corpus.copies:,} documents stand in earlier ones, on whose side of the split they stay",
-        "validation": f"{corpus.validation_tokens:,} tokens for {corpus.validation_bytes:,} bytes",
-    }
 
 
 class Session:
@@ -129,7 +117,8 @@ class Session:
             stepping, memory = self.lane.stepper(self.config), 0
         if agreed(should_stop, every=1)():
             raise Interrupted(stopped(first))
-        self.screen.table("this run", self._derived(memory, first))
+        told = derived(self.config, plan, self.corpus, self.mesh, self.peak, memory, first)
+        self.screen.table("this run", {**told, "folder": str(self.folder)})
         batches = open_batches(self.corpus, batch_size=plan.micro_batch, seed=training.seed, rows=rows)
         sequences = zip(plan.first_sequence[first:-1].tolist(), plan.sequences[first:].tolist(), strict=True)
         steps = batches.iterate(sequences, plan.accumulation)
@@ -218,31 +207,6 @@ class Session:
                 f"{self.folder}: it was trained on data of digest {meta['data_digest']}, the data now has "
                 f"{self.corpus.digest}: only the same data is allowed"
             )
-
-    def _derived(self, memory: int, first: int) -> dict[str, str]:
-        """What the config amounts to, for people."""
-        plan, total = self.plan, int(self.tokens[-1])
-        steps = f"{plan.steps:,} of {self.config.training.batch_tokens:,} tokens"
-        steps += f" in {plan.accumulation} micro-batches" if plan.accumulation > 1 else ""
-        steps += f"; {plan.steps - first:,} are left" if first else ""
-        return {
-            "parameters": f"{parameter_count(self.config.model):,}",
-            "steps": steps,
-            **of_corpus(self.corpus, total),
-            "compute": f"{self.flops_per_token * total:.3g} FLOP; the device's peak is "
-            + ("unknown" if self.peak is None else f"{self.peak:.3g} FLOP/s"),
-            "attention": attention_computed_by(self.config.model, jax.default_backend()),
-            "memory": f"{memory / 2**20:,.0f} MiB for the training step" + (" on each device" * (self.mesh.size > 1)),
-            "devices": self._devices(),
-            "folder": str(self.folder),
-        }
-
-    def _devices(self) -> str:
-        kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()}))
-        if self.mesh.size == 1:
-            return kinds
-        shape = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
-        return f"{self.mesh.size} of {kinds}: {shape}; {jax.process_count()} processes"
 
     def _on_metrics(self, step: int, metrics: dict[str, float]) -> None:
         now, tokens = time.perf_counter(), int(self.tokens[step])
