@@ -150,7 +150,7 @@ class Checkpoints:
             )
             more = f" and {len(differ) - MOST_NAMED} more" if len(differ) > MOST_NAMED else ""
             raise InputError(f"{self.folder / str(step)} holds another model's arrays: {shown}{more}")
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        shapes = jax.tree.map(_placed, like)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
         return self._manager.restore(step, args=items)["state"], meta
 
@@ -248,6 +248,18 @@ class _Best(managers.PreservationPolicy):
 def _copy(array: Any) -> Any:
     """A copy of the same type: JAX would round NumPy's float64."""
     return jnp.copy(array) if isinstance(array, jax.Array) else np.array(array, order="C")
+
+
+def _placed(leaf: Any) -> Any:
+    """What Orbax is asked for: where `leaf` names no place, this process's first device.
+
+    Orbax would else ask for the devices that the array was saved from, which may not be here.
+    """
+    struct = ocp.utils.to_shape_dtype_struct(leaf)
+    if getattr(struct, "sharding", None) is not None or not isinstance(struct, jax.ShapeDtypeStruct):
+        return struct
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(struct.shape, struct.dtype, sharding=here)
 
 
 def _arrays(tree: Any) -> dict[str, str]:
