@@ -19,6 +19,8 @@ from gpt_jax.parallel.relay import answers
 BEATS = 10  # in the time after which a silent process counts as gone
 ALIVE, LEFT = "gpt_jax/alive/", "gpt_jax/left/"  # process -> what it counted last; why it ended
 FIRST = "gpt_jax/first"  # the first that ended alone, and why
+LISTEN = 1000  # milliseconds that a thread waits in the coordinator's client at a time
+FAREWELL = 5  # seconds that a process that leaves gives its threads
 
 
 def client() -> Any:
@@ -51,7 +53,8 @@ class Watch:
         self._start_seconds, self._silence_seconds = start_seconds, silence_seconds
         self._end, self._client = end, client
         self._began = time.monotonic()
-        self._together, self._parting, self._telling = False, False, False
+        self._together, self._telling, self._parting = False, False, threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._listen)]
         self._left: dict[int, str] = {}  # those that ended alone, and why
         self._beats: dict[int, str] = {}  # what each process counted last
         self._heard: dict[int, float] = {}  # when that changed
@@ -64,14 +67,14 @@ class Watch:
         self._answered = now
         self._heard = dict.fromkeys(range(self._count), now)
         self._together = True
-        threading.Thread(target=self._talk, daemon=True).start()
-        threading.Thread(target=self._listen, daemon=True).start()
+        for thread in self._threads:
+            thread.start()
 
     def closed(self) -> bool:
         """Process 0 closed a connection: ends this process, unless all are still coming, or this one is leaving."""
         if self._telling:
             return True
-        if not self._together or self._parting:
+        if not self._together or self._parting.is_set():
             return False
         time.sleep(0.1)  # what process 0 said last may be on its way
         why = self._left.get(0)
@@ -79,37 +82,52 @@ class Watch:
         return True
 
     def parting(self) -> None:
-        """This process is about to leave: whatever closes from now on is no news."""
-        self._parting = True
+        """This process is about to leave: whatever closes from now on is no news.
+
+        The threads leave the coordinator's client first: one that waits in it while Python ends aborts the process.
+        """
+        self._parting.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(FAREWELL)
 
     def tell(self, why: str) -> None:
-        """Says that this process is about to end alone, and gives the others time to read it."""
+        """Says that this process is about to end alone, and gives the others time to read it.
+
+        Process 0 may end on what it hears before it answers. A thread therefore speaks, and is not waited for long.
+        """
         self._telling = True
-        try:
-            self._client().key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
-            with suppress(Exception):  # another was first
-                self._client().key_value_set(FIRST, f"{self._index} {why}")
-        except Exception:  # the coordinator is gone: there is nobody to tell
-            return
+        speaker = threading.Thread(target=self._say, args=(why,), daemon=True)
+        speaker.start()
+        speaker.join(2.0)
         until = time.monotonic() + min(2.0, self._silence_seconds / BEATS)  # they hear it at once
         while len(self._left) < self._count - 1 and time.monotonic() < until:
             time.sleep(0.1)
 
+    def _say(self, why: str) -> None:
+        with suppress(Exception):  # the coordinator is gone: there is nobody to tell
+            self._client().key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
+        with suppress(Exception):  # or another was first
+            self._client().key_value_set(FIRST, f"{self._index} {why}")
+
     def _listen(self) -> None:
         """Hears at once that a process ends alone."""
-        while True:
+        while not self._parting.is_set():
+            asked = time.monotonic()
             try:
-                said = self._client().blocking_key_value_get(FIRST, int(1000 * self._silence_seconds))
-                break
+                said = self._client().blocking_key_value_get(FIRST, LISTEN)
             except Exception:  # nobody has ended yet, or process 0 is gone: `_watch` says which
-                time.sleep(self._silence_seconds / BEATS)
-        process, _, why = said.partition(" ")
-        if int(process) != self._index and not (self._telling or self._parting):
-            self._end(self._line(f"process {process} has ended: {why}"))
+                if time.monotonic() - asked < LISTEN / 2000:  # it was no wait: the coordinator is gone
+                    self._parting.wait(self._silence_seconds / BEATS)
+                continue
+            process, _, why = said.partition(" ")
+            if int(process) != self._index and not (self._telling or self._parting.is_set()):
+                self._end(self._line(f"process {process} has ended: {why}"))
+            return
 
     def _talk(self) -> None:
         number = 0
-        while True:
+        while not self._parting.is_set():
             number += 1
             try:
                 store = self._client()
@@ -124,13 +142,13 @@ class Watch:
                 self._left = {process: why for process, why in left.items() if process != self._index}
             except Exception:  # not there yet, or there no longer: `_watch` says which
                 pass
-            time.sleep(self._silence_seconds / BEATS)
+            self._parting.wait(self._silence_seconds / BEATS)
 
     def _watch(self) -> None:
         while True:
             time.sleep(self._silence_seconds / BEATS)
             problem = self.problem(time.monotonic())
-            if problem is not None and not (self._telling or self._parting):
+            if problem is not None and not (self._telling or self._parting.is_set()):
                 self._end(problem)
                 return
 

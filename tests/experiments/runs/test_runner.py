@@ -112,9 +112,9 @@ def test_a_run_asked_to_stop_while_its_data_is_prepared_stops_there(text, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prepared", [True, False])
-def test_a_run_stopped_before_it_trained_equals_an_uninterrupted_one(finished, text, tmp_path, monkeypatch, prepared):
-    if not prepared:
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_run_stopped_before_it_trained_equals_an_uninterrupted_one(finished, text, tmp_path, monkeypatch, cached):
+    if not cached:
         monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
     with pytest.raises(runner.Interrupted):
         run(tmp_path / "run", text, should_stop=lambda: True)
