@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -236,6 +237,24 @@ def test_a_coordinator_that_does_not_answer_is_process_0():
     Watch("localhost:1", 3, 1, 100, 0.2, end=ends.append, client=lambda: store).started()
     time.sleep(1)
     assert len(ends) == 1 and "process 1 of 3" in ends[0] and "process 0 has not answered" in ends[0]
+
+
+def test_one_that_tells_the_others_does_not_wait_for_an_answer():
+    """Process 0 may end on what it hears before it answers."""
+    store, never = Store(), threading.Event()
+    store.key_value_set = lambda *_, **__: never.wait(60)
+    watch = Watch("localhost:1", 2, 1, 100, 100, end=lambda line: None, client=lambda: store)
+    began = time.monotonic()
+    watch.tell("error: a.b: 3 is not allowed")
+    assert time.monotonic() - began < 30
+    never.set()
+
+
+def test_the_threads_of_one_that_leaves_are_out_of_the_coordinators_client():
+    watch = Watch("localhost:1", 3, 1, 100, 100, end=lambda line: None, client=Store)
+    watch.started()
+    watch.parting()
+    assert not any(thread.is_alive() for thread in watch._threads)
 
 
 def test_auto_without_a_launcher_is_refused(monkeypatch):
