@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import gc
 import json
 import os
 import subprocess
@@ -30,6 +31,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# JAX takes memory as it needs it, so that PyTorch finds some. A checkout serves without an installation.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+sys.path.append(str(Path(__file__).parents[1]))
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +46,6 @@ from gpt_jax.attention.kernels import choose, kernel_attention
 from gpt_jax.attention.masked import masked_attention
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
-from gpt_jax.errors import InputError
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import forward_flops_per_token
 from gpt_jax.model.decoder import GPT
@@ -148,16 +152,25 @@ def step(size: Size) -> Iterator[Row]:
     """One after the other, since two models with their moments may not fit; the first is timed again at the end."""
     tokens, peak = size.batch * size.model.context_length, peak_flops()
     flops = 3 * tokens * forward_flops_per_token(size.model)
-    names = ("block", "kernel", "mask", "block")
-    for name in names:
+    try:  # first: JAX gives no memory back
+        yield torch_step(size, tokens, flops, peak)
+    except Exception as error:
+        yield {"step": "PyTorch, compiled", "tokens/s": "not measured", "MFU": first_line(error)}
+    if "torch" in sys.modules:
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
+    for name in ("kernel", "block", "mask", "kernel"):
         model = dataclasses.replace(size.model, attention_implementation=name)
         try:
             best = min(alternate({name: training(model, size.batch)}, size.rounds)[name])
             mfu = "unknown" if peak is None else f"{flops / best / peak:.1%}"
             yield {"step": f"ours, {name}", "tokens/s": f"{tokens / best:,.0f}", "MFU": mfu}
-        except InputError as error:
-            yield {"step": f"ours, {name}", "tokens/s": "not measured", "MFU": str(error)}
-    yield torch_step(size, tokens, flops, peak)
+        except Exception as error:  # one that does not fit, or does not apply
+            yield {"step": f"ours, {name}", "tokens/s": "not measured", "MFU": first_line(error)}
+
+
+def first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
 
 
 def torch_step(size: Size, tokens: int, flops: float, peak: float | None) -> Row:
@@ -304,7 +317,7 @@ def measure(name: str, size: Size, until: float) -> list[Row]:
                 rows.append({**dict.fromkeys(row, ""), next(iter(row)): "not measured: no time was left"})
                 break
     except Exception as error:  # one part's failure must not take the others' figures with it
-        rows.append({name: "not measured", "why": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"})
+        rows.append({name: "not measured", "why": first_line(error)})
     return rows
 
 
