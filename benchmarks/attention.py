@@ -18,7 +18,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from machine import HAS_TORCH, alternate, ratios, table
+from machine import HAS_TORCH, alternate, ratios, table, where
 
 from gpt_jax.attention import attend
 from gpt_jax.attention.costs import attention_flops, computed_pairs, pairs
@@ -118,6 +118,7 @@ def main() -> None:
         "ratio computed",
         "faster than",
     )
+    print(where())
     print(
         f"batch {BATCH}, {HEADS} heads of {WIDTH}, {arguments.dtype}, {jax.devices()[0].device_kind}; "
         f"best of {rounds} alternating rounds\n"

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from machine import HAS_TORCH, alternate, memory_bandwidth, ratios, table
+from machine import HAS_TORCH, alternate, memory_bandwidth, ratios, table, where
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.generation import generate
@@ -95,6 +95,7 @@ def main() -> None:
         size = weight_bytes(bfloat16 if name.endswith("bfloat16") else config, params)
         against = "-" if name == base else "{:.2f} / {:.2f}".format(*ratios(times, base, name))
         rows.append((name, f"{best:.1f}", f"{median:.1f}", f"{best * size / bandwidth:.0%}", against))
+    print(where())
     print(f"{weight_bytes(config, params) / 1e6:.0f} MB of float32 weights a token; reads: {bandwidth / 1e9:.1f} GB/s")
     print(f"greedy tokens that ours and transformers, both float32, agree on: {agreed}\n")
     print(table(("decoder", "best tokens/s", "median", "of bandwidth", f"times {base} (best / paired median)"), rows))

@@ -6,15 +6,26 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gpt_jax.model.fastest import machine
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+def where() -> str:
+    """What the figures are of: the processor, its cores and vector units, and versions."""
+    names = ("jax", "torch", "transformers") if HAS_TORCH else ("jax",)
+    versions = [f"{name} {version(name)}" for name in names if importlib.util.find_spec(name)]
+    return f"{machine()}, {', '.join(versions)}, Python {platform.python_version()}\n"
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -95,6 +106,7 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
+    print(where())
     peaks = [(name, f"{value / 1e9:.0f} GFLOP/s") for name, value in matmul_peaks().items()]
     bandwidths = [(name, f"{value / 1e9:.1f} GB/s") for name, value in memory_bandwidth().items()]
     print(table(("matrix product, 2048 square", "best"), peaks), "\n")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -37,19 +36,13 @@ from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.data.tokenizers.merging import merging_by_id
 from gpt_jax.data.tokenizers.openai_bpe import FILE, packaged_gpt2
 from gpt_jax.disk import parse_json
+from gpt_jax.machine import processor
 
 WHOLE, ENCODER = "whole preparation", "encoder"
 TIKTOKEN, ARRAYS, TOKENIZERS = "tiktoken", "tiktoken to arrays", "tokenizers"
 PEERS = (TIKTOKEN, ARRAYS, TOKENIZERS)
 CANDIDATES = (WHOLE, ENCODER, *PEERS)
 VOCABULARY, CONTEXT = 50257, 1024
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def write_plays(folder: Path, size: int) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from machine import alternate, ratios, table
+from machine import alternate, ratios, table, where
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import BytesTokenizer
@@ -93,6 +93,7 @@ def main() -> None:
             rate = len(rows) / statistics.median(values)
             lines.append((kind, f"{len(rows)}", name, f"{rate:.1f}", *against, f"{worst:.0e}"))
     header = ("requests", "rows", "way", "rows/s", "times one by one", "times batched", "largest difference, nats")
+    print(where())
     print("ratios: by the best round / median of the paired rounds\n")
     print(table(header, lines))
 

@@ -21,11 +21,11 @@ from machine import ratios, table
 
 import configs
 from experiments import experiment
-from experiments.runs.environment import processor, usable_cores
 from experiments.runs.sweep.pool import Died, core_shares, in_processes
 from experiments.runs.sweep.together import Program
 from gpt_jax.config import RunConfig, override
 from gpt_jax.disk import keep_compiled_programs
+from gpt_jax.machine import processor, usable_cores
 from gpt_jax.training.host_memory import keep_freed_memory
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from machine import HAS_TORCH, alternate, matmul_peaks, ratios, table
+from machine import HAS_TORCH, alternate, matmul_peaks, ratios, table, where
 
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 from gpt_jax.model.costs import forward_flops_per_token
@@ -223,6 +223,7 @@ def main() -> None:
         against = "-" if chosen[0] == name else "{:.2f} / {:.2f}".format(*ratios(times, chosen[0], name))
         row = (name, f"{tokens / best:,.0f}", f"{tokens / median:,.0f}", f"{flops / best / peak:.0%}", against)
         rows.append(row)
+    print(where())
     print(f"{tokens} tokens a step, {flops / 1e9:.0f} GFLOP; matrix-product peak {peak / 1e9:.0f} GFLOP/s\n")
     print(table(("step", "best tokens/s", "median", "of peak", f"times {chosen[0]} (best / paired median)"), rows))
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("gpt_jax", "configs", "experiments")
 # From the bottom: a module imports from its own layer and from the layers before it. The longest name that fits counts.
 LAYERS = (
-    ("gpt_jax.errors", "gpt_jax.disk", "gpt_jax.sharding", "gpt_jax.numerics", "gpt_jax.intervals"),
+    ("gpt_jax.errors", "gpt_jax.disk", "gpt_jax.machine", "gpt_jax.sharding", "gpt_jax.numerics", "gpt_jax.intervals"),
     ("gpt_jax.attention",),
     ("gpt_jax.config",),
     ("gpt_jax.model", "configs"),

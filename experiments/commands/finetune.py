@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from experiments.arguments import (
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def finetune(arguments: argparse.Namespace) -> int:
     """Fine-tunes a model on a task, seed by seed, and prints what came of it beside the baselines."""
+    from experiments.runs.preflight import settled
     from experiments.runs.results import read_result
     from experiments.runs.screen import outlasting
     from experiments.runs.sweep.member import Member
@@ -47,9 +49,10 @@ def finetune(arguments: argparse.Namespace) -> int:
     writable(arguments.out)
     console = outlasting(make_console())
     task = arm(arguments.task)
+    say = partial(console.print, soft_wrap=True, highlight=False)
     members = [
         Member(RunIdentity(FINETUNE, task, seed, "-"), config, arguments.out, data_dir)
-        for seed, config in configs.items()
+        for seed, config in settled(configs, say).items()
     ]
     way = choose(arguments.how, arguments.jobs, members)
     if len(members) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not configs:
             raise InputError(f"--shard: {part} is not allowed: the sweep has {count} runs, and this part none of them")
     from experiments.runs.compute import compute
+    from experiments.runs.preflight import settled
     from experiments.runs.screen import joined_console
     from experiments.runs.starts import described, missing
     from experiments.runs.sweep.member import members
@@ -90,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     writable(arguments.out)
     console = joined_console(arguments.hosts)
+    say = partial(console.print, soft_wrap=True, highlight=False)
+    configs = settled(configs, say)
     console.print(f"{e.name} at scale {arguments.scale}: {compute(configs.values())}")
     console.print(
         f"arms: {', '.join(arms)}; seeds: {', '.join(map(str, seeds))}; in {arguments.out / e.name}", highlight=False
@@ -114,7 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         for line in plan_lines(e, arguments.scale, folder):
             console.print(line, highlight=False)
         pairs = [] if lost else second_stage(e, arguments.scale, folder)
-        lost += train({(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs})
+        further = {(arm, seed): e.config(arm, arguments.scale, seed, changes) for arm, seed in pairs}
+        lost += train(settled(further, say))
     if arguments.shard:
         folder = arguments.out / e.name
         console.print(f"copy the parts into one {folder}; then: {typed('report', folder)}", soft_wrap=True)

@@ -54,6 +54,7 @@ def train(arguments: argparse.Namespace) -> int:
     fake_devices(arguments.devices)
 
     from experiments.runs import runner
+    from experiments.runs.preflight import settled
     from experiments.runs.pretraining.rehearsal import rehearse
     from experiments.runs.screen import Screen, joined_console
     from experiments.runs.signals import CommandStopped, stop_on_signal
@@ -63,6 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
     screen.say(f"{recipe.name}: should reach {recipe.reaches}")
     for note in notes:
         screen.say(note)
+    config = settled({recipe.name: config}, screen.say)[recipe.name]
     identity, again = RunIdentity(TRAIN, recipe.name, arguments.seed, "-"), resume_command(folder, data_dir)
     with stop_on_signal() as should_stop:
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_jax.disk import parse_json
+from gpt_jax.machine import processor, usable_cores
 
 PACKAGES = ("gpt-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "sentencepiece")
 PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "jax-rocm7-plugin", "jax-rocm60-plugin")
@@ -73,20 +74,6 @@ def in_words(how: dict[str, Any]) -> str:
     together = f"as one of {how.get('copies', 1)} runs of one program (together)"
     words = {"serial": "alone (serial)", "jobs": "beside other runs (jobs)", "together": together}
     return f"{words[how['way']]}, on {how['cores']} core{'s' if how['cores'] != 1 else ''}"
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def processor() -> str | None:
-    """The processor's name."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or None
 
 
 def jax_settings() -> dict[str, Any] | None:

@@ -1,12 +1,38 @@
-"""What is checked before the first step: a run that cannot end is refused at once, and not after hours."""
+"""What is settled and checked before the first step: a run that cannot end is refused at once, and not after hours."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+from gpt_jax.config import RunConfig, override
 from gpt_jax.errors import InputError
+
+Key = TypeVar("Key")
+
+
+def settled(configs: Mapping[Key, RunConfig], say: Callable[[str], object]) -> dict[Key, RunConfig]:
+    """`configs` with the fastest type of products here where model.matmul_dtype is "auto", so that a run says what it
+    was: its digest, its resume and its rerun are those of the type. Says what was measured. Starts JAX where any is.
+
+    Of several processes, the first one's measurement decides for all.
+    """
+    if all(config.model.matmul_dtype != "auto" for config in configs.values()):
+        return dict(configs)
+    from gpt_jax.model.fastest import TYPES, fastest_type, machine, product_seconds
+    from gpt_jax.parallel.hosts import of_the_first
+
+    seconds = product_seconds()
+    kind = TYPES[of_the_first(TYPES.index(fastest_type(seconds)))]
+    costs = ", ".join(f"{seconds[one] * 1e3:.1f} ms in {one}" for one in TYPES)
+    say(f"model.matmul_dtype=auto is {kind}: a product and its gradients take {costs} here: {machine()}")
+    return {
+        key: override(config, {"model.matmul_dtype": kind}) if config.model.matmul_dtype == "auto" else config
+        for key, config in configs.items()
+    }
 
 
 def check_writable(folder: Path) -> None:

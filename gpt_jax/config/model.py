@@ -58,9 +58,10 @@ class ModelConfig:
     initialization_std: float = 0.02
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     param_dtype: Literal["float32", "bfloat16"] = "float32"
-    # Operands of the matrix products (sums are float32); "compute" means compute_dtype. On a CPU, "bfloat16" here with
-    # float32 activations is the fastest.
-    matmul_dtype: Literal["compute", "float32", "bfloat16"] = "compute"
+    # Operands of the matrix products (sums are float32); "compute" means compute_dtype. With float32 activations,
+    # "bfloat16" is the fastest on a CPU with bfloat16 units, and slower than "float32" on one without. "auto": the
+    # commands that train measure it, and put the type here before the run begins (model/fastest.py).
+    matmul_dtype: Literal["compute", "float32", "bfloat16", "auto"] = "compute"
     scan_layers: bool = False
     remat: Literal["none", "dots", "full"] = "none"
     # Positions of each sequence whose logits exist at once in training; None: the most that fit a quarter of a GiB.

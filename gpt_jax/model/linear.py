@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.errors import InputError
 from gpt_jax.model.products import Axes, contract, kept, product
 
 
@@ -31,7 +32,12 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
 
 
 def matmul_dtype(config: ModelConfig) -> jnp.dtype:
-    """The dtype that the operands of matrix products are rounded to."""
+    """The dtype that the operands of matrix products are rounded to. Raises `InputError` for "auto", which is none."""
+    if config.matmul_dtype == "auto":
+        raise InputError(
+            "model.matmul_dtype: 'auto' is not allowed here: 'float32' or 'bfloat16' is: `run`, `train` and `finetune` "
+            "measure which of them is faster on this machine, and put it into the run's config"
+        )
     return jnp.dtype(config.compute_dtype if config.matmul_dtype == "compute" else config.matmul_dtype)
 
 

@@ -151,6 +151,11 @@ def agreed(should_stop: Callable[[], bool], every: int = 10) -> Callable[[], boo
     return ask
 
 
+def of_the_first(value: int) -> int:
+    """The first process's `value`, in every process. All must call it."""
+    return value if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
 def is_writer() -> bool:
     """Whether this process writes the logs, pictures and results: one does."""
     return jax.process_index() == 0

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
-from experiments.runs.environment import processor
 from experiments.runs.profiling.breakdown import KINDS, WINDOW, Breakdown, read_breakdown
 from experiments.runs.screen import Screen
+from gpt_jax.machine import processor
 
 WARM_UP = 2  # steps before the recorded ones
 

@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 from rich.console import Console
 
 from experiments.experiment import Experiment
-from experiments.runs.environment import usable_cores
 from experiments.runs.full_disk import DiskFull
 from experiments.runs.kinds import Lane
 from experiments.runs.screen import Screen
@@ -26,6 +25,7 @@ from experiments.runs.sweep.member import Member, Outcome, carry_out
 from experiments.runs.sweep.pace import Pace, costs
 from experiments.runs.sweep.pool import Died, core_shares, in_processes
 from gpt_jax.errors import InputError, unknown
+from gpt_jax.machine import usable_cores
 
 Name = Literal["serial", "jobs", "together"]
 AUTO = "auto"

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from experiments.runs.environment import environment, processor, unplaced
+from experiments.runs.environment import environment, unplaced
+from gpt_jax.machine import processor
 
 KEYS = {
     "commit",

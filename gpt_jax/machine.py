@@ -1,0 +1,36 @@
+"""The machine that this process runs on: its processor, and how much of it the process may use."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+
+def processor() -> str | None:
+    """The processor's name."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or None
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def vector_units() -> str:
+    """The processor's widest vector units, and whether they multiply bfloat16: what a product costs turns on these."""
+    try:
+        flags = re.search(r"^flags\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        flags = None
+    has = set(flags[1].split()) if flags else set()
+    width = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX")) if flag in has), "")
+    units = [width] if width else []
+    units += ["bfloat16"] if has & {"avx512_bf16", "avx_ne_convert"} else []
+    units += ["AMX"] if "amx_bf16" in has else []
+    return ", ".join(units) or platform.machine()
