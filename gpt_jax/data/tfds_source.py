@@ -95,6 +95,8 @@ def _prepared(builder: Any, root: Path) -> Any:
             if not builder.is_prepared():
                 with lock(root, "tfds"), bounded():
                     builder.download_and_prepare()
+                if not builder.info.splits:  # another process has prepared it since the builder was made
+                    builder.info.read_from_directory(builder.data_path)
         except InputError:
             raise
         except requests.exceptions.ConnectionError as error:

@@ -213,3 +213,14 @@ def test_the_built_in_corpus_is_38_plays_without_markup(root, capfd):
     assert not set("_*#\\") & set("".join(plays))
     assert "To be, or not to be: that is the question:" in "".join(plays)
     assert capfd.readouterr() == ("", "")  # TFDS reports nothing on the terminal
+
+
+def test_a_builder_that_was_made_before_another_process_prepared_its_dataset_reads_it(root):
+    from gpt_jax.data.shakespeare import Shakespeare
+    from gpt_jax.data.tfds_source import FILE_FORMAT, _examples, _prepared
+
+    ours, theirs = (Shakespeare(data_dir=root / "tfds" / "plays", file_format=FILE_FORMAT) for _ in range(2))
+    unprepared, ours.is_prepared = ours.is_prepared, lambda: False  # as it was while we waited for the lock
+    assert not unprepared()
+    _prepared(theirs, root)
+    assert sum(1 for _ in _examples(_prepared(ours, root))) == 38
