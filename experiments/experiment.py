@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -198,6 +198,16 @@ class Experiment:
                 raise unknown("arm", arm, self.arms)
         chosen = only or self.scale(scale).arms or tuple(self.arms)
         return tuple(arm for arm in self.arms if arm in chosen)
+
+    def comparisons_at(self, scale: str, arms: Iterable[str] = ()) -> tuple[Comparison, ...]:
+        """The comparisons that belong to a scale: those whose arms it trains, or are among `arms`, which were run.
+
+        Of a sweep, one arm is enough. A scale that the claim no longer has takes all of them.
+        """
+        own = self.scales[scale].arms if scale in self.scales else None
+        there = {*(own or self.arms), *arms}
+        sides = lambda c: (side for side in (c.treatments, c.controls) if side)  # noqa: E731
+        return tuple(c for c in self.comparisons if all(there.intersection(side) for side in sides(c)))
 
     def config(self, arm: str, scale: str, seed: int, changes: Mapping[str, Any] | None = None) -> RunConfig:
         """The whole config of one run: base, scale, `changes` by the user, seed, arm. Raises `InputError`.

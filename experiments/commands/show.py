@@ -34,8 +34,9 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"  {arm}: {', '.join(f'{key}={values[key]}' for key in e.arms[arm]) or 'the base'}")
     if e.comparisons:
         print("\nstated before any run (primary comparisons marked *):")
-    for c in e.comparisons:
-        print(f"  {'*' if c.primary else ' '} {c.title}: {c.metric} {c.stated}")
+    for c in e.comparisons_at(shown) if arguments.scale else e.comparisons:
+        where = "" if arguments.scale else scales_of(e, c)
+        print(f"  {'*' if c.primary else ' '} {c.title}: {c.metric} {c.stated}{where}")
     print("\ncompute:")
     for scale, cost in costs.items():
         needs = ", ".join(f"{start.claim} {start.arm} (scale {start.scale})" for start in e.scale(scale).needs)
@@ -54,6 +55,15 @@ def show(arguments: argparse.Namespace) -> int:
         e.picture(path)
         print(f"\npicture: {path}")
     return 0
+
+
+def scales_of(e: experiments.Experiment, comparison: experiments.Comparison) -> str:
+    """The scales whose arms a comparison compares, in words; "" if all do, or none."""
+    judged = [scale for scale in e.scales if scale != experiments.SMOKE]
+    own = [scale for scale in judged if comparison in e.comparisons_at(scale)]
+    if not own:
+        return " (of arms that --only adds)"
+    return "" if own == judged else f" (at scale {', '.join(own)})"
 
 
 def show_recipe(name: str) -> int:

@@ -93,21 +93,22 @@ def verdict(interval: Interval | None, comparison: Comparison) -> Verdict:
 
 
 def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]:
-    """Every comparison of an experiment. The interval decides (`verdict`), after these, each of which says "no
-    evidence", with a note of why:
+    """Every comparison that belongs to the scale of the results (`Experiment.comparisons_at`). The interval decides
+    (`verdict`), after these, each of which says "no evidence", with a note of why:
 
     - a smoke scale gives no verdicts;
     - the runs have learned nothing, or a baseline is ahead of them all (`evidence.why_none`);
     - "equal" needs assay sensitivity: the comparison that it names as `sensitivity`, a known difference in the same
       experiment, must be reproduced. An experiment that tells nothing apart finds everything equal.
     """
-    known_scale = experiment.scales.get(results[0].scale) if results else None
-    first = known_scale.seeds if known_scale else ()
-    judged = [judge(results, comparison, experiment.learned, first) for comparison in experiment.comparisons]
+    scale = results[0].scale if results else ""
+    first = experiment.scales[scale].seeds if scale in experiment.scales else ()
+    compared = experiment.comparisons_at(scale, {result.arm for result in results})
+    judged = [judge(results, comparison, experiment.learned, first) for comparison in compared]
     primary = [number for number, one in enumerate(judged) if one.comparison.primary]
     for number, corrected in zip(primary, holm([judged[number].p for number in primary]), strict=True):
         judged[number] = replace(judged[number], holm=corrected)
-    if results and results[0].scale == SMOKE:
+    if scale == SMOKE:
         return [replace(one, verdict="no evidence") for one in judged]
     found = {one.comparison.title: one.verdict for one in judged}
     return [_with_sensitivity(one, found) for one in judged]

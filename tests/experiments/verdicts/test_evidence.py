@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from experiments.experiment import FAILED, Comparison
+from experiments.experiment import FAILED, Comparison, Scale
 from experiments.runs.results import read_results
 from experiments.verdicts import report as reports
 from experiments.verdicts.judge import judge, judge_all
@@ -28,6 +28,26 @@ def test_a_smoke_scale_gives_no_verdicts(tmp_path):
         assert [one.verdict for one in made.judged] == [answer]
         assert made.judged[0].interval is not None
         assert ("gives no verdicts" in made.path.read_text(encoding="utf-8")) == (scale == "smoke")
+
+
+def test_a_comparison_is_judged_at_the_scales_that_have_its_arms(tmp_path):
+    arms = {"new": {"model.norm": "pre"}, "old": {"model.norm": "post"}, "third": {"model.d_model": 16}}
+    e = made_up(
+        arms=arms,
+        scales={"cpu": Scale({}, (0, 1), arms=("new", "old")), "paper": Scale({}, (0, 1))},
+        comparisons=(
+            Comparison("new", "old", "lower", "validation/loss", 0.01),
+            Comparison(("new", "third"), "old", "lower", "validation/loss", 0.01, "best of a sweep"),
+            Comparison("third", "old", "lower", "validation/loss", 0.01),
+        ),
+    )
+    titles = lambda out: [j.comparison.title for j in judge_all(read_results(out / e.name, e), e)]  # noqa: E731
+    write_run(tmp_path / "a", e, "new", 0, scale="cpu")
+    assert titles(tmp_path / "a") == ["new - old", "best of a sweep"]
+    write_run(tmp_path / "a", e, "third", 0, scale="cpu")  # chosen by --only
+    assert len(titles(tmp_path / "a")) == 3
+    write_run(tmp_path / "b", e, "new", 0, scale="paper")
+    assert len(titles(tmp_path / "b")) == 3
 
 
 @pytest.mark.parametrize(
