@@ -1,8 +1,9 @@
 """Files of the catalogue, fetched: checked by their SHA-256, kept in the cache, from the first address that has them.
 
-pooch downloads to a name of its own, checks, and only then gives the file its name: what is cut or changed is never
-accepted. An address that fails is followed by the next, and a transfer that was cut begins again, once. A host that
-cannot be reached is asked once for all files. One file that fails does not stop the others.
+A file gets its name only after its checksum was right: what is cut or changed is never accepted. A transfer that was
+cut goes on where it stopped, in this call or in a later one, if the server sends a part of a file. If not, the transfer
+begins again. An address that fails is followed by the next. A host that cannot be reached is asked once for all files.
+One file that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,7 +22,8 @@ from gpt_jax.disk import sha256, write_atomically
 from gpt_jax.errors import InputError
 
 PATIENCE = (5.0, 20.0)  # seconds for a connection, and for the next bytes of an answer
-ATTEMPTS = 2  # at each address: a transfer that was cut begins again
+ATTEMPTS = 2  # at each address that bring nothing further
+CHUNK = 1 << 16  # bytes read at once
 NAMED = 3  # files that a message names
 Progress = Callable[[int], None]  # bytes that have come since it was last called
 
@@ -41,6 +44,7 @@ class Fetcher:
         """
         failed: dict[str, str] = {}
         wanted = [file for file in data.files if not is_whole(data.folder / file.path, file)]
+        self.progress(sum(_size(part_of(data.folder / file.path)) for file in wanted))
         for file in wanted:
             try:
                 self._fetch(data, file)
@@ -59,15 +63,18 @@ class Fetcher:
         addresses = [f"{mirror.rstrip('/')}/{data.name}/{quote(file.path)}" for mirror in self.mirrors]
         reasons: dict[str, None] = {}  # in order, each once
         for address in (*addresses, *file.addresses):
-            host = urlsplit(address).netloc
-            for _ in range(ATTEMPTS):
+            host, attempts = urlsplit(address).netloc, 0
+            while attempts < ATTEMPTS:
                 if host in self.unreachable:
                     reasons[self.unreachable[host]] = None
                     break
-                reason = self._try(address, data.folder / file.path, file)
+                path = data.folder / file.path
+                before = _size(part_of(path))
+                reason = self._try(address, path, file)
                 if not reason:
                     return
                 reasons[reason] = None
+                attempts += _size(part_of(path)) <= before
         raise InputError("; ".join(reasons))
 
     def _try(self, address: str, path: Path, file: PublicFile) -> str:
@@ -103,26 +110,58 @@ class Fetcher:
         pooch.get_logger().setLevel("CRITICAL")
         if digest is None and path.is_file() and zipfile.is_zipfile(path):
             return path
-        bar: Any = _Bar(self.progress)
-        downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE)
-        return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=downloader))
+        download: Any = _Download(part_of(path), self.progress)
+        try:
+            return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=download))
+        except ValueError:  # another checksum: perhaps the first part came from elsewhere
+            if not download.continued:
+                raise
+        return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=download))
 
 
-class _Bar:
-    """What pooch asks of a progress bar: it tells `progress` the bytes that have come."""
+class _Download:
+    """pooch's protocol of a downloader. What arrives is in `part` until all of it is there."""
 
-    def __init__(self, progress: Progress):
-        self.total, self._progress = 0, progress
+    def __init__(self, part: Path, progress: Progress):
+        self._part, self._progress = part, progress
+        self.continued = False  # the last download began with what an earlier one had left
 
-    def update(self, count: int) -> None:
-        self._progress(count)
+    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
+        import requests
 
-    def reset(self) -> None:
-        """pooch's way of filling the bar at the end."""
-        self.total = 0
+        have = _size(self._part)
+        with requests.get(url, headers=_headers(have), stream=True, timeout=PATIENCE) as answer:
+            self.continued = have > 0 and _starts_at(answer, have)
+            if have and not self.continued and answer.status_code != HTTPStatus.OK:  # it has no such part
+                self._part.unlink()
+                return self(url, output_file, pooch)
+            answer.raise_for_status()
+            with open(self._part, "ab" if self.continued else "wb") as file:
+                for chunk in answer.iter_content(CHUNK):
+                    file.write(chunk)
+                    self._progress(len(chunk))
+        self._part.replace(output_file)
+        return None
 
-    def close(self) -> None:
-        pass
+
+def part_of(path: Path) -> Path:
+    """Where the first bytes of a file are while the others are missing."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _headers(have: int) -> dict[str, str]:
+    """Bytes as they are, from number `have` on: of what is compressed on the way, no part could be asked for."""
+    return {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+
+
+def _starts_at(answer: Any, first: int) -> bool:
+    return answer.status_code == HTTPStatus.PARTIAL_CONTENT and answer.headers.get("Content-Range", "").startswith(
+        f"bytes {first}-"
+    )
 
 
 def is_whole(path: Path, file: PublicFile) -> bool:

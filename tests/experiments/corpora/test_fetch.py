@@ -11,7 +11,7 @@ import pytest
 
 from experiments import cli
 from experiments import experiment as experiments
-from experiments.corpora import catalogue
+from experiments.corpora import catalogue, fetch
 from experiments.corpora.fetch import Fetcher, is_whole
 from gpt_jax.data.public_files import Files
 from gpt_jax.data.tasks import load_task
@@ -21,12 +21,15 @@ QUESTIONS = {"TREC.train.all": b"0 What is it ?\n3 Who is she ?\n" * 40, "TREC.t
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content` by path. `cuts` says how often a path's answer ends in the middle."""
+    """Serves `content` by path. `cuts` says how often a path's answer ends in the middle; `parts`, whether a part of a
+    file can be asked for."""
 
     def __init__(self):
         self.content: dict[str, bytes] = {}
         self.cuts: dict[str, int] = {}
+        self.parts = False
         self.asked: list[str] = []
+        self.sent = 0  # bytes
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -43,12 +46,21 @@ class Handler(BaseHTTPRequestHandler):
         if body is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        first = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1]) if self.server.parts else 0
+        if first >= len(body):
+            self.send_error(416)
+            return
+        self.send_response(206 if first else 200)
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        body = body[first:]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         cut = self.server.cuts.get(self.path, 0) > 0
         self.server.cuts[self.path] = self.server.cuts.get(self.path, 0) - 1
-        self.wfile.write(body[: len(body) // 2] if cut else body)
+        sent = body[: len(body) // 2] if cut else body
+        self.server.sent += len(sent)
+        self.wfile.write(sent)
 
     def log_message(self, *words):
         pass
@@ -110,7 +122,7 @@ def test_a_wrong_checksum_is_refused_and_the_other_files_arrive(server, declare,
     assert sorted(path.name for path in data.folder.iterdir()) == ["TREC.test.all"]
 
 
-def test_a_transfer_that_is_cut_begins_again_and_half_a_file_is_never_kept(server, declare):
+def test_a_server_without_parts_begins_again_and_half_a_file_never_has_its_name(server, declare):
     data = declare(server.address)
     serve(server)
     server.cuts["/TREC.train.all"] = 1
@@ -119,7 +131,34 @@ def test_a_transfer_that_is_cut_begins_again_and_half_a_file_is_never_kept(serve
     server.cuts["/TREC.train.all"] = 9
     with pytest.raises(InputError, match=r"transfer of TREC\.train\.all from 127\.0\.0\.1:\d+ was cut"):
         Fetcher().fetch(data)
-    assert [path.name for path in data.folder.iterdir()] == ["TREC.test.all"]
+    assert sorted(path.name for path in data.folder.iterdir()) == [".TREC.train.all.part", "TREC.test.all"]
+
+
+def test_a_transfer_that_is_cut_goes_on_where_it_stopped(server, declare, monkeypatch):
+    monkeypatch.setattr(fetch, "CHUNK", 1)
+    data = declare(server.address)
+    serve(server)
+    server.parts, server.cuts["/TREC.train.all"] = True, 4
+    assert Fetcher().fetch(data) == 2 and data.here
+    assert server.sent == sum(map(len, QUESTIONS.values()))
+
+
+def test_a_later_call_goes_on_too_and_a_part_of_another_file_is_thrown_away(server, declare):
+    data = declare(server.address)
+    serve(server)
+    server.parts = True
+    whole, part = QUESTIONS["TREC.train.all"], data.folder / ".TREC.train.all.part"
+    data.folder.mkdir(parents=True)
+    for left, sent in (
+        (whole[:1000], len(whole) - 1000),
+        (b"x" * 1000, 2 * len(whole) - 1000),
+        (whole * 2, len(whole)),
+    ):
+        (data.folder / "TREC.train.all").unlink(missing_ok=True)
+        part.write_bytes(left)
+        server.sent = -len(QUESTIONS["TREC.test.all"]) if not (data.folder / "TREC.test.all").exists() else 0
+        Fetcher().fetch(data)
+        assert data.here and not part.exists() and server.sent == sent
 
 
 def test_a_file_that_was_changed_on_the_disk_is_fetched_again(server, declare):
