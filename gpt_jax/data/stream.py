@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from gpt_jax.data.text import Division, Source, blocks, divide, utf8_size
+from gpt_jax.data.text import Division, Source, blocks, described, divide, utf8_size
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
 
@@ -38,7 +38,8 @@ class DividedText:
             self.source.documents(), self.validation_fraction, lambda done: self.progress("reading", done, None)
         )
         if not division.lengths.any():
-            raise InputError(f"data.source: {self.source.name!r} holds no text")
+            said = f"; left out: {described(self.source.left_out)}" if self.source.left_out else ""
+            raise InputError(f"data.source: {self.source.name!r} holds no text{said}")
         return division
 
     def select(self, split: str, stage: str) -> Iterator[Iterator[str]]:

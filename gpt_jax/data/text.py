@@ -51,6 +51,12 @@ class Source:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
+def described(left_out: dict[str, int], most: int = 6) -> str:
+    """The counts of what was left out, in words: "3 files ending in .png, 1 hidden file or folder"."""
+    parts = [f"{count:,} {kind}" for kind, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))]
+    return ", ".join(parts[:most] + ([f"and {len(parts) - most} other kinds"] if len(parts) > most else []))
+
+
 def blocks(parts: Iterable[str], size: int) -> Iterator[str]:
     """Cuts one document into blocks of `size` to `2 size` characters (the last may be shorter).
 

@@ -128,7 +128,7 @@ def test_a_hugging_face_data_set_is_streamed_by_name_config_and_split(hub_folder
     ("name", "key", "message"),
     [
         ("hf:made::tset", "text", "unknown split of hf:made::tset 'tset': did you mean 'test'?"),
-        ("hf:made:none", "text", "cannot open 'hf:made:none'"),
+        ("hf:made:none", "text", "unknown config of hf:made:none 'none'"),
         ("hf:made", "txt", "'txt': did you mean 'text'?"),
         ("hf:a:b:c:d", "text", "'hf:a:b:c:d' is not allowed: hf:NAME"),
     ],
@@ -137,6 +137,24 @@ def test_what_a_data_set_lacks_is_one_line(hub_folder, tmp_path, root, name, key
     with pytest.raises(InputError) as error:
         read(open_source(name, tmp_path / "sets", root, key))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_configs_of_a_data_set_are_named_where_one_must_be_chosen(tmp_path, root):
+    pytest.importorskip("datasets")
+    for config in ("de", "en"):
+        write_rows(tmp_path / "several" / config / "train.parquet")
+    card = "".join(f"- config_name: {c}\n  data_files: {c}/train.parquet\n" for c in ("de", "en"))
+    (tmp_path / "several" / "README.md").write_text(f"---\nconfigs:\n{card}---\n", encoding="utf-8")
+    with pytest.raises(InputError, match="unknown config of hf:several '': allowed: de, en"):
+        open_source("hf:several", tmp_path, root)
+    assert read(open_source("hf:several:en", tmp_path, root))
+
+
+def test_a_pointer_of_git_lfs_is_no_data_set(hub_folder, tmp_path, root):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (hub_folder / "data" / "train-00000-of-00001.parquet").write_text(pointer, encoding="utf-8")
+    with pytest.raises(InputError, match="only a pointer of Git LFS"):
+        open_source("hf:made", tmp_path / "sets", root)
 
 
 def test_a_data_set_with_code_is_refused_and_its_code_not_run(hub_folder, tmp_path, root):

@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+import zstandard
 
 from gpt_jax.data.plays import plain_text
 from gpt_jax.data.sources import open_source
@@ -140,10 +141,20 @@ def test_a_cloned_data_set_trains_on_its_rows_and_not_on_its_card(tmp_path, root
     assert read(source) == ["train-00000-of-00002", "train-00001-of-00002"]
     assert source.left_out == {
         "data set cards": 1,
-        "tables of other splits than train": 2,
+        "files of other splits than train": 2,
         "hidden files and folders": 1,
         "files ending in .py": 1,
     }
+
+
+def test_the_pile_trains_on_its_folder_train_alone(tmp_path, root):
+    for name in ("train/00", "train/01", "val", "test"):
+        path = tmp_path / f"{name}.jsonl.zst"
+        path.parent.mkdir(exist_ok=True)
+        row = json.dumps({"text": name, "meta": {"pile_set_name": "Pile-CC"}})
+        path.write_bytes(zstandard.ZstdCompressor().compress(f"{row}\n".encode()))
+    source = open_source("local", tmp_path, root)
+    assert read(source) == ["train/00", "train/01"] and source.left_out == {"files of other splits than train": 2}
 
 
 def test_a_folder_without_text_says_what_was_left_out(tmp_path, root):

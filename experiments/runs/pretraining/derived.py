@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 
 from gpt_jax.config import RunConfig
 from gpt_jax.data.prepare import Corpus
-from gpt_jax.data.sources.local import described
+from gpt_jax.data.text import described
 from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.training.plan import Plan

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gpt_jax.data.sources.formats import NO_TEXT, documents, text_column
+from gpt_jax.data.sources.formats import NO_TEXT, check_whole, documents, text_column
 from gpt_jax.data.text import Document, Source
 from gpt_jax.data.tfds_source import quiet
 from gpt_jax.disk import Digests, digest_of
@@ -42,16 +42,19 @@ def open_dataset(name: str, data_dir: Path | None, root: Path, text_key: str) ->
     local = place.is_dir() and (data_dir is not None or place.is_absolute())
     revision = None if local else _newest_commit(repository)
     with quiet():
+        where = str(place) if local else repository
         try:
-            builder = datasets.load_dataset_builder(
-                str(place) if local else repository, config or None, revision=revision
-            )
+            builder = datasets.load_dataset_builder(where, config or None, revision=revision)
         except Exception as error:
+            _check_config(where, revision, config, name)
             raise _cannot("open", name, error) from None
     split = _checked_split(builder, split, name)
     if local:
         digests = Digests(root)
-        content: Any = [digests(Path(file)) for file in (builder.config.data_files or {})[split]]
+        files = [Path(file) for file in (builder.config.data_files or {})[split]]
+        for file in files:
+            check_whole(file, file.stat().st_size)
+        content: Any = [digests(file) for file in files]
     else:
         content = [repository, revision, builder.config.name, split]
     digest = digest_of(["hf", content, text_key])
@@ -81,6 +84,18 @@ def _newest_commit(repository: str) -> str:
             return str(huggingface_hub.HfApi().dataset_info(repository, timeout=PATIENCE).sha)
         except Exception as error:
             raise _cannot("find", repository, error) from None
+
+
+def _check_config(where: str, revision: str | None, config: str, name: str) -> None:
+    """Raises `InputError` where the data set has several configs, and `config` names none of them."""
+    import datasets
+
+    try:
+        there = datasets.get_dataset_config_names(where, revision=revision)
+    except Exception:
+        return  # it is something else
+    if config not in there and (config or len(there) > 1):
+        raise unknown(f"config of hf:{name}", config, there)
 
 
 def _checked_split(builder: Any, split: str, name: str) -> str:

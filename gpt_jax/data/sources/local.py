@@ -4,7 +4,7 @@ These are left out of a folder:
 - hidden files and folders, and files whose names say that they are no text;
 - a README.md that describes data: it starts with a header (`---`), or rows (.jsonl, .parquet, .arrow) lie beside or
   below it, as in a cloned Hugging Face data set;
-- tables (.parquet, .arrow) of the splits test and validation where others are of the split train;
+- rows (.jsonl, .parquet, .arrow) of the splits test and validation where others are of the split train;
 - folders that hold a run, an experiment's runs and report, or a model's weights (a config.json says so), the cache, and
   the answers that `evaluate --out` writes: an `--out` below the data folder never becomes training text.
 
@@ -21,8 +21,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt_jax.data.sources.formats import PACKED, ROWS, TABLES, WHOLE, check_whole, documents, kind_of, named
-from gpt_jax.data.text import Document, Source
+from gpt_jax.data.sources.formats import PACKED, ROWS, WHOLE, check_whole, documents, kind_of, named
+from gpt_jax.data.text import Document, Source, described
 from gpt_jax.disk import Digests, digest_of, read_json
 from gpt_jax.errors import InputError
 
@@ -46,7 +46,8 @@ def open_place(name: str, place: Path, root: Path, text_key: str) -> Source:
         with named(file):
             size = file.stat().st_size
             check_whole(file, size)
-            left_out["empty files"] += size == 0
+            if size == 0:
+                left_out["empty files"] += 1
             entries.append([kind_of(file), digests(file)])
     digest = digest_of(entries)
     if text_key != "text" and any(kind in ROWS for kind, _ in entries):
@@ -58,14 +59,8 @@ def open_place(name: str, place: Path, root: Path, text_key: str) -> Source:
             yield from documents(file, text_key, rows)
         source.left_out.update(rows)
 
-    source = Source(name, digest, every, dict(+left_out))
+    source = Source(name, digest, every, dict(left_out))
     return source
-
-
-def described(left_out: dict[str, int], most: int = 6) -> str:
-    """The counts of what was left out, in words: "3 files ending in .png, 1 hidden file or folder"."""
-    parts = [f"{count:,} {kind}" for kind, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))]
-    return ", ".join(parts[:most] + ([f"and {len(parts) - most} other kinds"] if len(parts) > most else []))
 
 
 def _files_of(folder: Path, root: Path) -> tuple[list[Path], Counter[str]]:
@@ -101,10 +96,11 @@ def _files_of(folder: Path, root: Path) -> tuple[list[Path], Counter[str]]:
     kept = sorted(found)
     for kind, dropped in (
         ("data set cards", _cards(kept)),
-        ("tables of other splits than train", _held_out(kept)),
+        ("files of other splits than train", _held_out(kept)),
         ("answers of evaluations", {file for file in kept if is_answers(file)}),
     ):
-        left_out[kind] += len(dropped)
+        if dropped:
+            left_out[kind] += len(dropped)
         kept = [path for path in kept if path not in dropped]
     return kept, left_out
 
@@ -147,14 +143,14 @@ def _cards(files: list[Path]) -> set[Path]:
 
 
 def _held_out(files: list[Path]) -> set[Path]:
-    """Tables of a split that is not for training, where some are of the split train."""
-    splits = {file: _split(file) for file in files if kind_of(file) in TABLES}
+    """Files of rows of a split that is not for training, where some are of the split train."""
+    splits = {file: _split(file) for file in files if kind_of(file) in ROWS}
     if "train" not in splits.values():
         return set()
     return {file for file, split in splits.items() if split in HELD_OUT}
 
 
-def _split(table: Path) -> str:
+def _split(file: Path) -> str:
     """ "train" of .../train-00000-of-00002.parquet, and of train/data-00000-of-00002.arrow."""
-    words = (re.split(r"[-_.]", table.name.lower())[0], table.parent.name.lower())
+    words = (re.split(r"[-_.]", file.name.lower())[0], file.parent.name.lower())
     return next((word for word in words if word == "train" or word in HELD_OUT), "")
