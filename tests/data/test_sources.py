@@ -149,11 +149,11 @@ def test_a_cloned_data_set_trains_on_its_rows_and_not_on_its_card(tmp_path, root
 
 def test_the_pile_trains_on_its_folder_train_alone(tmp_path, root):
     for name in ("train/00", "train/01", "val", "test"):
-        path = tmp_path / f"{name}.jsonl.zst"
-        path.parent.mkdir(exist_ok=True)
+        path = tmp_path / "pile" / f"{name}.jsonl.zst"
+        path.parent.mkdir(parents=True, exist_ok=True)
         row = json.dumps({"text": name, "meta": {"pile_set_name": "Pile-CC"}})
         path.write_bytes(zstandard.ZstdCompressor().compress(f"{row}\n".encode()))
-    source = open_source("local", tmp_path, root)
+    source = open_source("local", tmp_path / "pile", root)
     assert read(source) == ["train/00", "train/01"] and source.left_out == {"files of other splits than train": 2}
 
 
