@@ -19,6 +19,7 @@ from gpt_jax.numerics import PRNG, pinned, typed_key
 from gpt_jax.sharding import constrain
 
 GREEDY = 1e-5  # temperatures below it are greedy: a token 0.001 nats behind the likeliest would have e^-100
+LEAST_CUDA_ROWS = 8
 Prompts = Sequence[Sequence[int]] | Sequence[np.ndarray] | np.ndarray | jax.Array
 
 
@@ -59,6 +60,9 @@ def generate(
     if jax.default_backend() == "cpu":  # XLA's product of one bfloat16 row reads weights 20 times slower
         config = dataclasses.replace(config, compute_dtype="float32", matmul_dtype="float32")
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+    wanted = len(rows)
+    if jax.default_backend() in ("cuda", "gpu"):  # XLA's products of fewer rows are slow there
+        rows = rows + rows[-1:] * (LEAST_CUDA_ROWS - wanted)
     width = min(_bucket(max(map(len, rows))), config.context_length)
     out_BN = _generate(
         config,
@@ -73,7 +77,7 @@ def generate(
         jax.random.key(0, impl=PRNG) if key is None else typed_key(key),
         np.int32(-1 if stop_token is None else stop_token),
     )
-    continuations = [row[:max_new_tokens] for row in np.asarray(out_BN).tolist()]
+    continuations = [row[:max_new_tokens] for row in np.asarray(out_BN[:wanted]).tolist()]
     if stop_token is not None:
         continuations = [row[: row.index(stop_token)] if stop_token in row else row for row in continuations]
     return continuations

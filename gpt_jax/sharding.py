@@ -97,6 +97,10 @@ def platform() -> str:
     return jax.default_backend() if device is None else device.platform
 
 
+def on_cuda() -> bool:
+    return platform() in ("cuda", "gpu")  # JAX says the one or the other
+
+
 def state_shardings(state: Any, mesh: Mesh | AbstractMesh) -> Any:
     """A sharding for every array of a `TrainState`, or of parameters; moments lie where their parameters do."""
 

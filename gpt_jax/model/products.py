@@ -14,9 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.sharding import constrain, splits_stream
+from gpt_jax.sharding import constrain, on_cuda, splits_stream
 
 Axes = tuple[str | None, ...]
 STREAM: Axes = ("batch", "time", None)
@@ -113,11 +114,14 @@ def together(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def stream(x_BTM: jax.Array) -> jax.Array:
-    """The residual stream, split over time between blocks.
+    """The residual stream, split over time between blocks, and on CUDA laid out row by row.
 
-    Without it, every device of the tensor axis would keep, and normalise, all of the stream.
+    Without the split, every device of the tensor axis would keep, and normalise, all of the stream. Without the layout,
+    the CUDA compiler lays the whole stream out as the sum over the batch in wpe's gradient would like it, (T, M, B):
+    every product then transposes its operand, and every layer norm strides over memory.
     """
-    return constrain(x_BTM, *STREAM)
+    x_BTM = constrain(x_BTM, *STREAM)
+    return with_layout_constraint(x_BTM, Layout(range(x_BTM.ndim))) if on_cuda() else x_BTM
 
 
 def from_tables(rows_BTM: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from gpt_jax.attention.implementations import attend
-from gpt_jax.attention.kernels import choose
+from gpt_jax.attention.kernels import choose, first_keys, window
 from gpt_jax.attention.masked import masked_attention
 from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
 from gpt_jax.model.cache import LayerCache
 from gpt_jax.model.linear import Linear
-from gpt_jax.sharding import PARAMETERS, platform
+from gpt_jax.sharding import PARAMETERS, mesh_in_use, platform
 
 
 class SelfAttention(nn.Module):
@@ -61,13 +61,29 @@ class SelfAttention(nn.Module):
                 cache = cache.write(k_BTHD, v_BTHD, positions_BT)
         else:
             assert positions_BT is not None
+            length, slots = cache.length, cache.slots
             cache, k_BSHD, v_BSHD, keys_BS = cache.extend(k_BTHD, v_BTHD, positions_BT, self.pattern)
+            if self._decodes_by_kernel(q_BTHD, length):
+                count_B = jnp.clip(positions_BT[:, 0] + 1, 1, slots)  # slots fill in order, and then all are attended
+                out_BTHD = first_keys(q_BTHD, k_BSHD, v_BSHD, count_B)
+                return self._project(out_BTHD), cache
             mask_BTS = self.pattern.allows(positions_BT[:, :, None], keys_BS[:, None, :]) & (keys_BS >= 0)[:, None, :]
             # A padding query (position -1) may attend nothing; its output is unused, but must not be NaN.
             mask_BTS |= (positions_BT < 0)[:, :, None]
             out_BTHD = masked_attention(q_BTHD, k_BSHD, v_BSHD, mask_BTS)
-        project = Linear(c, (c.d_model,), inputs=2, residual=True, axes=PARAMETERS["out/kernel"], name="out")
-        return project(out_BTHD), cache
+        return self._project(out_BTHD), cache
+
+    def _project(self, out_BTHD: jax.Array) -> jax.Array:
+        c = self.config
+        return Linear(c, (c.d_model,), inputs=2, residual=True, axes=PARAMETERS["out/kernel"], name="out")(out_BTHD)
+
+    def _decodes_by_kernel(self, q_BTHD: jax.Array, length: int) -> bool:
+        """Whether a token's attention over the cache is one call of cuDNN: all keys that the cache holds are attended."""
+        c = self.config
+        if q_BTHD.shape[1] > 1 or c.attention_implementation not in ("auto", "kernel") or mesh_in_use() is not None:
+            return False
+        kernel = choose(self.pattern, platform(), q_BTHD.dtype, c.head_width, length, 0.0).kernel
+        return kernel == "cudnn" and window(self.pattern, length) is not None
 
 
 def kernel_of(model: ModelConfig, pattern: Pattern, platform: str, dropout: float) -> str | None:

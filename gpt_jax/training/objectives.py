@@ -12,9 +12,11 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.model.interface import hidden
 from gpt_jax.model.linear import matmul_dtype
 from gpt_jax.model.products import contract
-from gpt_jax.sharding import constrain, mesh_in_use
+from gpt_jax.sharding import constrain, mesh_in_use, on_cuda
 
-LOGITS = 2**26  # float32 logits that exist at once on a device: a quarter of a GiB
+# Float32 logits that exist at once on a device: a quarter of a GiB. CUDA, where each chunk reads and writes the whole
+# gradient of the output matrix, takes a GiB.
+LOGITS, CUDA_LOGITS = 2**26, 2**28
 
 
 @jax.custom_vjp
@@ -82,7 +84,9 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
     """Nats of each position, and the gradients of their weighted sum by `h` (in h's dtype) and `W` (float32), or zeros
     where none are wanted."""
     size = head_VM.shape[0]
-    rows = size if mesh_in_use() is None else -(-size // 128) * 128  # so that a mesh divides them
+    # Whole tiles of rows: a mesh divides them, and CUDA's products of 50,257 columns take twice the time of 50,304.
+    whole = mesh_in_use() is not None or on_cuda()
+    rows = -(-size // 128) * 128 if whole else size
     w_VM = jnp.pad(head_VM.astype(dtype), ((0, rows - size), (0, 0)))
     for axes in ((None, "table"), ("vocab", "embed"), ("vocab", None)):  # columns to rows, then whole rows
         w_VM = constrain(w_VM, *axes)
@@ -96,7 +100,11 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
         logits_BTV = constrain(logits_BTV, "batch", None, "vocab")
         log_z_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
         is_target_BTV = _ids(logits_BTV) == targets_BT[..., None]
-        nats_BT = log_z_BT - jnp.where(is_target_BTV, logits_BTV, 0).sum(-1)
+        if on_cuda() and mesh_in_use() is None:  # a pass over all logits less
+            target_BT = jnp.take_along_axis(logits_BTV, jnp.clip(targets_BT, 0, size - 1)[..., None], axis=-1)[..., 0]
+        else:
+            target_BT = jnp.where(is_target_BTV, logits_BTV, 0).sum(-1)
+        nats_BT = log_z_BT - target_BT
         if not with_gradient:
             return dw_VM, (nats_BT, jnp.zeros(()))
         g_BTV = (jnp.exp(logits_BTV - log_z_BT[..., None]) - is_target_BTV) * weights_BT[..., None]
@@ -139,14 +147,15 @@ cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
 
 def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
     """Positions of each sequence whose logits exist at once: `config.loss_chunk`, or so many that the logits of one
-    device stay below a quarter of a GiB."""
+    device stay below a quarter of a GiB (on CUDA, one)."""
     mesh = mesh_in_use()
-    return chunk_of(config, batch, length, 1 if mesh is None else mesh.size)
+    at_once = CUDA_LOGITS if on_cuda() else LOGITS
+    return chunk_of(config, batch, length, 1 if mesh is None else mesh.size, at_once)
 
 
-def chunk_of(config: ModelConfig, batch: int, length: int, devices: int) -> int:
-    """`loss_chunk` on a mesh of so many devices."""
-    most = config.loss_chunk or max(1, LOGITS * devices // (batch * config.vocab_size))
+def chunk_of(config: ModelConfig, batch: int, length: int, devices: int, at_once: int = LOGITS) -> int:
+    """`loss_chunk` on a mesh of so many devices, each with `at_once` logits."""
+    most = config.loss_chunk or max(1, at_once * devices // (batch * config.vocab_size))
     return -(-length // -(-length // most))  # chunks of equal size, except the last
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gpt_jax.attention.kernels.cudnn import Cudnn
+from gpt_jax.attention.kernels.cudnn import Cudnn, newest_keys
 from gpt_jax.attention.kernels.merged import dense_parts, merged_attention
 from gpt_jax.attention.kernels.splash import Splash, splash_attention
 from gpt_jax.attention.parts import Band, Prefix
@@ -100,7 +100,4 @@ def kernel_attention(
         return merged_attention(q_BTHD, k_BTHD, v_BTHD, pattern, Splash(interpret) if kernel == "splash" else Cudnn())
     if kernel == "splash":
         return splash_attention(q_BTHD, k_BTHD, v_BTHD, width, interpret)
-    local = (width - 1, 0) if width < length else None
-    return jax.nn.dot_product_attention(
-        q_BTHD, k_BTHD, v_BTHD, is_causal=True, local_window_size=local, implementation="cudnn"
-    )
+    return newest_keys(q_BTHD, k_BTHD, v_BTHD, width)
