@@ -78,7 +78,7 @@ class SelfAttention(nn.Module):
         return Linear(c, (c.d_model,), inputs=2, residual=True, axes=PARAMETERS["out/kernel"], name="out")(out_BTHD)
 
     def _decodes_by_kernel(self, q_BTHD: jax.Array, length: int) -> bool:
-        """Whether a token's attention over the cache is one call of cuDNN: all keys that the cache holds are attended."""
+        """Whether cuDNN attends a cache for one token: where the token attends every key that the cache holds."""
         c = self.config
         if q_BTHD.shape[1] > 1 or c.attention_implementation not in ("auto", "kernel") or mesh_in_use() is not None:
             return False

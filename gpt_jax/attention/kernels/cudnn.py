@@ -26,23 +26,19 @@ class Cudnn(Fused):
     def forward(self, q, k, v, window):
         from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
-        length = q.shape[1]
-        q, k, v = map(even, (q, k, v))
-        o_and_l: Any = cudnn.dot_product_attention(q, k, v, **self._how(q, window), return_residual=True)
+        length, how = q.shape[1], self._how(q, window)
+        o_and_l: Any = cudnn.dot_product_attention(*map(even, (q, k, v)), **how, return_residual=True)
         return o_and_l[0][:, :length], jnp.swapaxes(o_and_l[1], 1, 2)[:, :length]
 
     def backward(self, q, k, v, o, l, o_bar, window):
-        bars = self._backward(*map(even, (q, k, v, o, l, o_bar)), window)
-        return tuple(bar[:, : q.shape[1]] for bar in bars)
-
-    def _backward(self, q, k, v, o, l, o_bar, window):
         from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
-        how = self._how(q, window)
+        length, how = q.shape[1], self._how(q, window)
+        q, k, v, o, l, o_bar = map(even, (q, k, v, o, l, o_bar))
         absent = jnp.zeros(0, q.dtype)
         saved = (q, k, v, *([absent] * 7), jnp.swapaxes(l, 1, 2), o)
         kinds = (False, False)  # no bias, and no gradient of one
-        return cudnn._dot_product_attention_bwd_rule(
+        bars = cudnn._dot_product_attention_bwd_rule(
             how["scale"],
             42,
             0.0,
@@ -54,7 +50,8 @@ class Cudnn(Fused):
             False,
             saved,
             o_bar.astype(q.dtype),
-        )[:3]
+        )
+        return tuple(bar[:, :length] for bar in bars[:3])
 
     @staticmethod
     def _how(q, window):
