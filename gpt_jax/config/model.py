@@ -53,8 +53,8 @@ class ModelConfig:
     attention_dropout: float = 0.1
     residual_dropout: float = 0.1
     # "gpt1": all N(0, std). "gpt2": residual projections N(0, std / sqrt(2 n_layer)), positions N(0, std / 2),
-    # as released. "xavier": Glorot normal for the matrices.
-    initialization: Literal["gpt1", "gpt2", "xavier"] = "gpt2"
+    # as released. "gpt2-unscaled": the same without 1 / sqrt(2 n_layer). "xavier": Glorot normal for the matrices.
+    initialization: Literal["gpt1", "gpt2", "gpt2-unscaled", "xavier"] = "gpt2"
     initialization_std: float = 0.02
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     param_dtype: Literal["float32", "bfloat16"] = "float32"

@@ -100,7 +100,7 @@ class GPT(nn.Module):
     def setup(self):
         c, dtype = self.config, jnp.dtype(self.config.param_dtype)
         token_std = position_std = c.initialization_std
-        if c.initialization == "gpt2":  # the released model.py: wte 0.02, wpe 0.01
+        if c.initialization.startswith("gpt2"):  # the released model.py: wte 0.02, wpe 0.01
             position_std /= 2
         normal = nn.initializers.normal
         self.wte = self.param("wte", normal(token_std), (c.vocab_size, c.d_model), dtype)

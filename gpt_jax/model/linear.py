@@ -18,7 +18,8 @@ def kernel_initializer(config: ModelConfig, shape: tuple[int, ...], inputs: int,
 
     "gpt1": N(0, std), std 0.02 (GPT-1, section 4.1). "gpt2": the same, and projections that end a residual
     branch are scaled by 1 / sqrt(N), N = 2 n_layer residual layers (GPT-2, section 2.3; the released code,
-    for inference only, does not). "xavier": N(0, 2 / (fan_in + fan_out)), as Xiong et al. 2020.
+    for inference only, does not). "gpt2-unscaled": without that factor. "xavier":
+    N(0, 2 / (fan_in + fan_out)), as Xiong et al. 2020.
     """
     std = config.initialization_std
     if config.initialization == "gpt2" and residual:

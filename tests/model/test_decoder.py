@@ -184,6 +184,18 @@ def test_gpt1_initialisation_is_one_normal_for_all():
         assert float(leaf.std()) == pytest.approx(0.02, rel=0.1)
 
 
+def test_the_unscaled_initialisation_differs_from_gpt2s_in_the_residual_projections_alone():
+    scaled, unscaled = (
+        init(dataclasses.replace(TINY, n_layer=8, initialization=name)) for name in ("gpt2", "gpt2-unscaled")
+    )
+    ratio = jax.tree.map(lambda ours, theirs: float(jnp.linalg.norm(ours) / jnp.linalg.norm(theirs)), scaled, unscaled)
+    for n in range(8):
+        block = ratio[f"block_{n}"]
+        assert block["mlp"]["down"]["kernel"] == block["attention"]["out"]["kernel"] == pytest.approx(1 / 4)
+        assert block["mlp"]["up"]["kernel"] == block["attention"]["qkv"]["kernel"] == 1
+    assert ratio["wte"] == ratio["wpe"] == 1
+
+
 def test_xavier_initialisation_has_glorots_variance():
     config = dataclasses.replace(TINY, n_layer=1, d_model=128, initialization="xavier")
     block = init(config)["block_0"]
