@@ -41,8 +41,9 @@ import jax.numpy as jnp
 import numpy as np
 from machine import alternate, table
 
+from experiments.runs.determinism import FLAGS
 from gpt_jax.attention import attend
-from gpt_jax.attention.kernels import choose, kernel_attention
+from gpt_jax.attention.kernels import choose, first_keys, kernel_attention
 from gpt_jax.attention.masked import masked_attention
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
@@ -58,8 +59,6 @@ SECONDS = 450  # of the 8 minutes, for all parts; no part begins after that
 # Bytes/s, from NVIDIA's data sheets; those of TPUs stand beside their FLOP/s.
 MEMORY_RATES = {"NVIDIA A100-SXM4-80GB": 2039e9, "NVIDIA H100 80GB HBM3": 3350e9, "NVIDIA H200": 4800e9}
 MEMORY_RATES |= {kind: chip.memory_rate for chip in TPUS.values() for kind in chip.kinds}
-# Reductions and cuDNN's backward pass in a fixed order; kernels that are not chosen by timing them.
-DETERMINISTIC = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
 NO_DROPOUT: dict[str, Any] = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
 
 
@@ -82,7 +81,7 @@ FULL = Size(
     model=ModelConfig(compute_dtype="bfloat16", **NO_DROPOUT),  # GPT-2 124M
     large=ModelConfig(n_layer=48, n_head=25, d_model=1600, **NO_DROPOUT),
     small=ModelConfig(**SMALL, compute_dtype="bfloat16", **NO_DROPOUT),
-    batch=32,
+    batch=64,
     new_tokens=128,
     lengths=(2048, 8192, 32_768, 65_536),
     odd=8449,
@@ -125,8 +124,22 @@ def exactness(size: Size) -> Iterator[Row]:
         got = jax.jit(functools.partial(both, ours))(q, k, v, bar)
         expected = jax.jit(functools.partial(both, by_mask))(*(y.astype(jnp.float32) for y in (q, k, v, bar)))
         for name, a, b in zip(("value", "q", "k", "v"), got, expected, strict=True):
-            row[name] = f"{float(jnp.abs(a.astype(jnp.float32) - b).max() / jnp.abs(b).max()):.1e}"
+            row[name] = difference(a, b)
         yield row
+    if jax.default_backend() in ("gpu", "cuda"):  # decoding's one query over the keys that a cache holds
+        q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, length, 2, 64)), half())
+        count = jnp.asarray([1, 2, length // 2, length])
+        expected = masked_attention(*(y.astype(jnp.float32) for y in (q[:, :1], k, v)), token_mask(count, length))
+        row = {"pattern": "one token over a cache", "tokens": length, "computed by": "cudnn"}
+        yield {**row, "value": difference(jax.jit(first_keys)(q[:, :1], k, v, count), expected)}
+
+
+def token_mask(count: jax.Array, length: int) -> jax.Array:
+    return (jnp.arange(length)[None, :] < count[:, None])[:, None, :]
+
+
+def difference(a: jax.Array, b: jax.Array) -> str:
+    return f"{float(jnp.abs(a.astype(jnp.float32) - b).max() / jnp.abs(b).max()):.1e}"
 
 
 def training(model: ModelConfig, batch: int) -> Callable[[], float]:
@@ -150,39 +163,39 @@ def training(model: ModelConfig, batch: int) -> Callable[[], float]:
 
 def step(size: Size) -> Iterator[Row]:
     """One after the other, since two models with their moments may not fit; the first is timed again at the end."""
-    tokens, peak = size.batch * size.model.context_length, peak_flops()
-    flops = 3 * tokens * forward_flops_per_token(size.model)
-    try:  # first: JAX gives no memory back
-        yield torch_step(size, tokens, flops, peak)
-    except Exception as error:
-        yield {"step": "PyTorch, compiled", "tokens/s": "not measured", "MFU": first_line(error)}
+    context, peak = size.model.context_length, peak_flops()
+    flops = 3 * forward_flops_per_token(size.model)
+
+    def row(name: str, batch: int, run: Callable[[], Callable[[], object]]) -> Row:
+        about = {"step": name, "sequences": batch}
+        try:
+            rate = batch * context / min(alternate({name: run()}, size.rounds)[name])
+        except Exception as error:  # one that does not fit, or does not apply
+            return {**about, "tokens/s": "not measured", "MFU": first_line(error)}
+        mfu = "unknown" if peak is None else f"{flops * rate / peak:.1%}"
+        return {**about, "tokens/s": f"{rate:,.0f}", "MFU": mfu}
+
+    yield row("PyTorch, compiled", size.batch, lambda: torch_training(size))  # first: JAX gives no memory back
     if "torch" in sys.modules:
         gc.collect()
         sys.modules["torch"].cuda.empty_cache()
-    for name in ("kernel", "block", "mask", "kernel"):
+    for name, batch in (("kernel", size.batch), ("block", size.batch // 2), ("mask", 2), ("kernel", size.batch)):
         model = dataclasses.replace(size.model, attention_implementation=name)
-        try:
-            best = min(alternate({name: training(model, size.batch)}, size.rounds)[name])
-            mfu = "unknown" if peak is None else f"{flops / best / peak:.1%}"
-            yield {"step": f"ours, {name}", "tokens/s": f"{tokens / best:,.0f}", "MFU": mfu}
-        except Exception as error:  # one that does not fit, or does not apply
-            yield {"step": f"ours, {name}", "tokens/s": "not measured", "MFU": first_line(error)}
+        yield row(f"ours, {name}", batch, functools.partial(training, model, batch))
 
 
 def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
 
 
-def torch_step(size: Size, tokens: int, flops: float, peak: float | None) -> Row:
+def torch_training(size: Size) -> Callable[[], float]:
     """The same model in PyTorch: bfloat16 autocast, fused AdamW, `torch.compile`, flash attention."""
-    try:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
-    except ImportError:
-        return {"step": "PyTorch, compiled", "tokens/s": "not measured", "MFU": "PyTorch is not installed"}
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
     if not torch.cuda.is_available():
-        return {"step": "PyTorch, compiled", "tokens/s": "not measured", "MFU": "PyTorch has no GPU here"}
+        raise RuntimeError("PyTorch has no GPU here")
     c = size.model
 
     class Block(nn.Module):
@@ -221,9 +234,7 @@ def torch_step(size: Size, tokens: int, flops: float, peak: float | None) -> Row
         optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    best = min(alternate({"torch": run}, size.rounds)["torch"])
-    mfu = "unknown" if peak is None else f"{flops / best / peak:.1%}"
-    return {"step": f"PyTorch {torch.__version__}, compiled", "tokens/s": f"{tokens / best:,.0f}", "MFU": mfu}
+    return run
 
 
 def patterns_part(size: Size) -> Iterator[Row]:
@@ -289,10 +300,10 @@ def seeds(size: Size, copies: int = 8) -> Iterator[Row]:
 
 
 def repeats(size: Size) -> Iterator[Row]:
-    """Two processes train 20 steps with `DETERMINISTIC`; the losses are compared bit by bit."""
-    flags = DETERMINISTIC if jax.default_backend() in ("gpu", "cuda") else ""
+    """Two processes train 20 steps with the flags of `--deterministic`; the losses are compared bit by bit."""
+    flags = " ".join(FLAGS) if jax.default_backend() in ("gpu", "cuda") else ""
     share = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
-    share["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    share |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     words = [sys.executable, __file__, "--losses", *(["--quick"] if size is QUICK else [])]
     done = [subprocess.run(words, env=share, capture_output=True, encoding="utf-8", timeout=200) for _ in range(2)]
     texts = [process.stdout for process in done]

@@ -71,6 +71,11 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", type=whole(1, 1000), default=0, metavar="N", help=text)
 
 
+def add_deterministic(parser: argparse.ArgumentParser) -> None:
+    text = "the same bits again on a GPU, more slowly: XLA's deterministic flags (a CPU and a TPU repeat anyway)"
+    parser.add_argument("--deterministic", action="store_true", help=text)
+
+
 def add_ways(parser: argparse.ArgumentParser) -> None:
     text = "serial (in turn), jobs (side by side), together (as one program), or auto (what is quicker here)"
     parser.add_argument("--how", default="auto", metavar="HOW", help=text)

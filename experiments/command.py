@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from experiments.arguments import OVERRIDES, text
+from experiments.runs.determinism import make_deterministic
 from gpt_jax.errors import InputError, unknown
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -82,6 +83,8 @@ def carry_out(command: Command, words: Sequence[str], program: str) -> int:
         if isinstance(arguments, int):
             return arguments
         hosts = getattr(arguments, "hosts", None)
+        if getattr(arguments, "deterministic", False):
+            make_deterministic()
         return command.act(arguments)
 
     return in_one_line(act, lambda: hosts)

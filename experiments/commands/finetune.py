@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.arguments import (
     add_data_dir,
+    add_deterministic,
     add_out,
     add_overrides,
     add_seeds,
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seeds(parser, "0")
     add_ways(parser)
     add_data_dir(parser, "the task's files are")
+    add_deterministic(parser)
     add_out(parser)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from experiments import experiment as experiments
 from experiments.arguments import (
     add_data_dir,
+    add_deterministic,
     add_hosts,
     add_overrides,
     add_profile,
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     add_hosts(parser)
     add_profile(parser)
+    add_deterministic(parser)
 
 
 def resume(arguments: argparse.Namespace) -> int:

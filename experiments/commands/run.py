@@ -13,6 +13,7 @@ import configs as recipes
 from experiments import experiment as experiments
 from experiments.arguments import (
     add_data_dir,
+    add_deterministic,
     add_experiment,
     add_hosts,
     add_out,
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     add_hosts(parser)
     add_profile(parser)
+    add_deterministic(parser)
     add_out(parser)
 
 

@@ -10,6 +10,7 @@ import configs
 from experiments.arguments import (
     MAX_SEED,
     add_data_dir,
+    add_deterministic,
     add_hosts,
     add_out,
     add_overrides,
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     add_hosts(parser)
     add_profile(parser)
+    add_deterministic(parser)
     add_out(parser)
 
 

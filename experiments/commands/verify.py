@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.arguments import MAX_SEED, MOST, add_data_dir, existing, whole
 from experiments.command import Command
+from experiments.runs.determinism import make_deterministic, was_deterministic
 from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
 
@@ -50,7 +51,10 @@ def verify_folders(arguments: argparse.Namespace) -> int:
     if arguments.rerun:
         from experiments.published.rerun import cores_of, pin, recorded
 
-        how = read_json(chosen[0] / "environment.json", dict).get("how", [])
+        environment = read_json(chosen[0] / "environment.json", dict)
+        how = environment.get("how", [])
+        if was_deterministic(environment):
+            make_deterministic()
         pin(arguments.cores or cores_of(how))
         return rerun_all([(str(folder), recorded(folder)) for folder in chosen], arguments)
     wrong: list[str] = []
@@ -73,6 +77,8 @@ def verify_lines(arguments: argparse.Namespace) -> int:
     lines = read_lines(arguments.target)
     chosen = choose({where: (run.arm, f"seed-{run.seed}") for where, run in lines.items()}, arguments)
     if arguments.rerun:
+        if was_deterministic(lines[chosen[0]].environment):
+            make_deterministic()
         pin(arguments.cores or cores_of(lines[chosen[0]].how))
         return rerun_all([(where, lines[where]) for where in chosen], arguments)
     for where in chosen:

@@ -121,7 +121,7 @@ def stream(x_BTM: jax.Array) -> jax.Array:
     every product then transposes its operand, and every layer norm strides over memory.
     """
     x_BTM = constrain(x_BTM, *STREAM)
-    return with_layout_constraint(x_BTM, Layout(range(x_BTM.ndim))) if on_cuda() else x_BTM
+    return with_layout_constraint(x_BTM, Layout(tuple(range(x_BTM.ndim)))) if on_cuda() else x_BTM
 
 
 def from_tables(rows_BTM: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -15,8 +15,8 @@ from gpt_jax.model.products import contract
 from gpt_jax.sharding import constrain, mesh_in_use, on_cuda
 
 # Float32 logits that exist at once on a device: a quarter of a GiB. CUDA, where each chunk reads and writes the whole
-# gradient of the output matrix, takes a GiB.
-LOGITS, CUDA_LOGITS = 2**26, 2**28
+# gradient of the output matrix, takes two GiB.
+LOGITS, CUDA_LOGITS = 2**26, 2**29
 
 
 @jax.custom_vjp
@@ -147,7 +147,7 @@ cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
 
 def loss_chunk(config: ModelConfig, batch: int, length: int) -> int:
     """Positions of each sequence whose logits exist at once: `config.loss_chunk`, or so many that the logits of one
-    device stay below a quarter of a GiB (on CUDA, one)."""
+    device stay below a quarter of a GiB (on CUDA, two GiB)."""
     mesh = mesh_in_use()
     at_once = CUDA_LOGITS if on_cuda() else LOGITS
     return chunk_of(config, batch, length, 1 if mesh is None else mesh.size, at_once)

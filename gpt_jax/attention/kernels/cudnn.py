@@ -27,7 +27,8 @@ class Cudnn(Fused):
         from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
         length, how = q.shape[1], self._how(q, window)
-        o_and_l: Any = cudnn.dot_product_attention(*map(even, (q, k, v)), **how, return_residual=True)
+        q, k, v = map(even, (q, k, v))
+        o_and_l: Any = cudnn.dot_product_attention(q, k, v, **how, return_residual=True)
         return o_and_l[0][:, :length], jnp.swapaxes(o_and_l[1], 1, 2)[:, :length]
 
     def backward(self, q, k, v, o, l, o_bar, window):
