@@ -129,7 +129,9 @@ def exactness(size: Size) -> Iterator[Row]:
     if jax.default_backend() in ("gpu", "cuda"):  # decoding's one query over the keys that a cache holds
         q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, length, 2, 64)), half())
         count = jnp.asarray([1, 2, length // 2, length])
-        expected = masked_attention(*(y.astype(jnp.float32) for y in (q[:, :1], k, v)), token_mask(count, length))
+        expected = masked_attention(
+            *(y.astype(jnp.float32) for y in (q[:, :1], k, v)), mask_BTS=token_mask(count, length)
+        )
         row = {"pattern": "one token over a cache", "tokens": length, "computed by": "cudnn"}
         yield {**row, "value": difference(jax.jit(first_keys)(q[:, :1], k, v, count), expected)}
 
