@@ -68,7 +68,7 @@ def _exponent(points: Sequence[tuple[float, float]]) -> float:
     """Minus the slope of ln loss; NaN for fewer than two points."""
     if len({x for x, _ in points}) < 2:
         return math.nan
-    return -float(np.polyfit(*zip(*points, strict=True), 1)[0])
+    return -float(np.polyfit([x for x, _ in points], [y for _, y in points], 1)[0])
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,14 @@ def fitted(cells: Sequence[Cell]) -> Surface:
 
     n, d, loss = (np.array([getattr(c, name) for c in cells]) for name in ("parameters", "tokens", "loss"))
 
-    def residuals(p):
-        return Surface(*p, 0.0).log_loss(n, d) - loss
+    def residuals(p: np.ndarray) -> np.ndarray:
+        return np.asarray(Surface(p[0], p[1], p[2], p[3], 0.0).log_loss(n, d)) - loss
 
     starts = [(a, b, x, y) for a in (0.1, 0.4) for b in (0.1, 0.4) for x in (8.0, 16.0) for y in (8.0, 16.0)]
     bounds = ([1e-3, 1e-3, -50, -50], [2, 2, 100, 100])
     best = min((least_squares(residuals, start, bounds=bounds) for start in starts), key=lambda found: found.cost)
-    return Surface(*map(float, best.x), error=float(np.sqrt(np.mean(best.fun**2))))
+    alpha_n, alpha_d, log_nc, log_dc = map(float, best.x)
+    return Surface(alpha_n, alpha_d, log_nc, log_dc, float(np.sqrt(np.mean(best.fun**2))))
 
 
 def cells_of(results: Sequence[Result], arms: Sequence[str]) -> dict[int, list[Cell]]:

@@ -12,9 +12,10 @@ from gpt_jax.config.checks import Checks
 class DataConfig:
     """Where text comes from and how it becomes tokens.
 
-    `source`: "shakespeare" (built in), "plays_train" (a part of it: data/scenes.py), "hf:NAME", "tfds:NAME", "local"
-    (all text below --data-dir) / "local:PATH", or a pair of data/pairs/composition.py ("sums" is made; "scan_length"
-    and the like are read below --data-dir); or a mixture of them by weight: "0.6*local:web, 0.4*shakespeare"
+    `source`: "shakespeare" (built in), "plays_train" (a part of it: data/scenes.py), "mappings" (small tasks, made:
+    data/mappings.py), "hf:NAME", "tfds:NAME", "local" (all text below --data-dir) / "local:PATH", or a pair of
+    data/pairs/composition.py ("sums" is made; "scan_length" and the like are read below --data-dir); or a mixture of
+    them by weight: "0.6*local:web, 0.4*shakespeare"
     (data/mixture.py).
     `tokenizer`: "sentencepiece" (trained here, to model.vocab_size entries), "bytes", "gpt2", "gpt1:FOLDER",
     "gpt2:FOLDER".

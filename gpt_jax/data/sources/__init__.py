@@ -4,6 +4,7 @@
 |---|---|
 | `shakespeare` | one per play (plays.py) |
 | `plays_train` | one per play of those that the plays' tasks train on (data/scenes.py) |
+| `mappings` | small tasks, 50 mappings each, made here (data/mappings.py) |
 | `local` | all text below the data folder (formats.py says in which files, local.py which are left out) |
 | `local:PATH` | all text in the file or folder PATH, absolute or below the data folder |
 | `hf:NAME`, `hf:NAME:CONFIG:SPLIT` | one per row of a Hugging Face data set (hugging_face.py) |
@@ -22,7 +23,7 @@ from gpt_jax.data.text import Source
 from gpt_jax.errors import InputError, unknown
 
 COMPOSITION = ("scan_length", "scan_jump", "scan_turn_left", "sums")
-NAMES = ("shakespeare", "plays_train", "local", "local:PATH", "hf:NAME", "tfds:NAME", *COMPOSITION)
+NAMES = ("shakespeare", "plays_train", "mappings", "local", "local:PATH", "hf:NAME", "tfds:NAME", *COMPOSITION)
 
 
 def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "text") -> Source:
@@ -48,6 +49,10 @@ def open_source(name: str, data_dir: Path | None, root: Path, text_key: str = "t
         from gpt_jax.data.scenes import training_text
 
         return training_text()
+    if name == "mappings":
+        from gpt_jax.data import mappings
+
+        return mappings.training_text()
     if kind == "tfds" and rest:
         from gpt_jax.data import tfds_source
 
