@@ -55,6 +55,7 @@ from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
 Row = dict[str, Any]
+STEPS = 4  # of training in a row, before their result is waited for
 SECONDS = 450  # of the 8 minutes, for all parts; no part begins after that
 # Bytes/s, from NVIDIA's data sheets; those of TPUs stand beside their FLOP/s.
 MEMORY_RATES = {"NVIDIA A100-SXM4-80GB": 2039e9, "NVIDIA H100 80GB HBM3": 3350e9, "NVIDIA H200": 4800e9}
@@ -144,8 +145,8 @@ def difference(a: jax.Array, b: jax.Array) -> str:
     return f"{float(jnp.abs(a.astype(jnp.float32) - b).max() / jnp.abs(b).max()):.1e}"
 
 
-def training(model: ModelConfig, batch: int) -> Callable[[], float]:
-    """A step of `batch` sequences, which waits for its result."""
+def training(model: ModelConfig, batch: int, count: int = 1) -> Callable[[], float]:
+    """`count` steps of `batch` sequences; waits for the last one's loss."""
     config = RunConfig(
         model=model,
         optimizer=OptimizerConfig(learning_rate=1e-4),
@@ -157,7 +158,8 @@ def training(model: ModelConfig, batch: int) -> Callable[[], float]:
 
     def run() -> float:
         nonlocal state
-        state, metrics = step(state, on_device, np.float32(1e-4), np.uint32(0))
+        for _ in range(count):
+            state, metrics = step(state, on_device, np.float32(1e-4), np.uint32(0))
         return float(metrics["train/loss"])
 
     return run
@@ -171,7 +173,7 @@ def step(size: Size) -> Iterator[Row]:
     def row(name: str, batch: int, run: Callable[[], Callable[[], object]]) -> Row:
         about = {"step": name, "sequences": batch}
         try:
-            rate = batch * context / min(alternate({name: run()}, size.rounds)[name])
+            rate = STEPS * batch * context / min(alternate({name: run()}, size.rounds)[name])
         except Exception as error:  # one that does not fit, or does not apply
             return {**about, "tokens/s": "not measured", "MFU": first_line(error)}
         mfu = "unknown" if peak is None else f"{flops * rate / peak:.1%}"
@@ -183,7 +185,7 @@ def step(size: Size) -> Iterator[Row]:
         sys.modules["torch"].cuda.empty_cache()
     for name, batch in (("kernel", size.batch), ("block", size.batch // 2), ("mask", 2), ("kernel", size.batch)):
         model = dataclasses.replace(size.model, attention_implementation=name)
-        yield row(f"ours, {name}", batch, functools.partial(training, model, batch))
+        yield row(f"ours, {name}", batch, functools.partial(training, model, batch, STEPS))
 
 
 def first_line(error: Exception) -> str:
@@ -228,12 +230,13 @@ def torch_training(size: Size) -> Callable[[], float]:
     data = torch.randint(0, c.vocab_size, (size.batch, c.context_length + 1), device="cuda")
 
     def run():
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = model(data[:, :-1], data[:, 1:])
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for _ in range(STEPS):
+            with torch.autocast("cuda", torch.bfloat16):
+                loss = model(data[:, :-1], data[:, 1:])
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
     return run
