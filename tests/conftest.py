@@ -1,11 +1,17 @@
 """Set before JAX is imported: the CPU, quick compilation, and a compilation cache that outlives the tests."""
 
 import os
+import signal
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # programs here compile longer than they run
+if version("jaxlib").startswith("0.10."):  # later ones do not have the flag, and end where they are given it
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "gpt_jax_tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

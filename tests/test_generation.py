@@ -17,26 +17,35 @@ from gpt_jax.model.layers_layout import stack_layers
 TINY = ModelConfig(
     vocab_size=23,
     context_length=32,
-    n_layer=5,
+    n_layer=2,
     n_head=2,
     d_model=16,
     initialization_std=0.5,
-    attention=(Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)),
+    attention=(Banded(4), Fixed(4, 1)),
 )
+EVERY = dataclasses.replace(TINY, n_layer=5, attention=(Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)))
 SMALL = dataclasses.replace(TINY, n_layer=1, attention=(Dense(),))  # where only the drawing matters
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3] * 17]
 
 
+def init(config):
+    return jax.jit(GPT(config).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+
+
 @pytest.fixture(scope="module")
 def params():
-    return jax.jit(GPT(TINY).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+    return init(TINY)
 
 
 @pytest.fixture(scope="module")
 def greedy(params):
+    return repeated_argmax(TINY, params)
+
+
+def repeated_argmax(config, params):
     """Token by token, the whole text run again each time: no cache, no padding."""
-    padded = jax.jit(lambda tokens: GPT(TINY).apply({"params": params}, tokens)[0])
+    padded = jax.jit(lambda tokens: GPT(config).apply({"params": params}, tokens)[0])
     texts = [list(prompt) for prompt in PROMPTS]
     for text in texts:
         for _ in range(12):
@@ -47,6 +56,12 @@ def greedy(params):
 
 def test_greedy_generation_is_repeated_argmax_for_prompts_of_any_length(params, greedy):
     assert generate(TINY, params, PROMPTS, 12, temperature=0) == greedy
+
+
+@pytest.mark.slow
+def test_layers_of_every_pattern_generate_by_repeated_argmax():
+    params = init(EVERY)
+    assert generate(EVERY, params, PROMPTS, 12, temperature=0) == repeated_argmax(EVERY, params)
 
 
 def test_one_prompt_alone_continues_as_in_a_batch(params, greedy):
@@ -66,7 +81,7 @@ def test_generation_ends_before_the_stop_token(params, greedy):
 
 @pytest.fixture(scope="module")
 def small():
-    return jax.jit(GPT(SMALL).init)(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
+    return init(SMALL)
 
 
 def test_seeds_decide_and_top_k_of_one_is_greedy(small):

@@ -68,7 +68,7 @@ any_pattern = st.one_of(st.builds(Dilated, small, small), st.builds(Global, smal
 
 
 def run_config(pattern, **model):
-    shape = {"vocab_size": 29, "context_length": 24, "n_layer": 2, "n_head": 2, "d_model": 8, "initialization_std": 0.4}
+    shape = {"vocab_size": 29, "context_length": 24, "n_layer": 1, "n_head": 2, "d_model": 8, "initialization_std": 0.4}
     still = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.0)
     training = TrainingConfig(batch_tokens=48, train_tokens=96)
     return RunConfig(model=ModelConfig(attention=(pattern,), **{**shape, **still, **model}), training=training)
@@ -108,7 +108,7 @@ def test_it_trains_and_its_parts_train_as_its_mask_does(pair):
     """Layers scanned and recomputed, three steps."""
     losses = []
     for pattern in pair:
-        config = run_config(pattern, scan_layers=True, remat="full")
+        config = run_config(pattern, n_layer=2, scan_layers=True, remat="full")
         step, state = jax.jit(make_train_step(config)), jax.jit(functools.partial(init_state, config))()
         for _ in range(3):
             state, metrics = step(state, TOKENS[None], np.float32(1e-2), np.uint32(0))

@@ -142,10 +142,10 @@ def test_answers_do_not_depend_on_batches_or_shared_prefixes():
         "mixed",
         "",
         "",
-        lambda files: ITEMS[:6],
+        lambda files: ITEMS[:4],
         lambda item, shown: [
             LogLikelihood(shown + item["context"], item["completion"]),
-            Rolling(item["context"] * 20),
+            Rolling(item["context"] * 12),
             Choice(shown + item["context"], (" 1", " 2", " three")),
             Generate(shown + item["context"], 5, beams=2),
             Generate(shown + item["context"], 5, until=("\n",)),

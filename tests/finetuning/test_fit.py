@@ -16,7 +16,15 @@ from gpt_jax.finetuning.fit import fit, labels_of
 from gpt_jax.finetuning.transformations import subset
 from gpt_jax.model.interface import language_model
 from gpt_jax.model.layers_layout import stack_layers
-from tests.finetuning.tiny import MODEL, TOKENIZER, example, examples, run_config, task, truth
+from tests.finetuning.tiny import MODEL as TWO_LAYERS
+from tests.finetuning.tiny import TOKENIZER, example, examples, task, truth
+from tests.finetuning.tiny import run_config as two_layers
+
+MODEL = dataclasses.replace(TWO_LAYERS, n_layer=1)
+
+
+def run_config(**changes):
+    return dataclasses.replace(two_layers(**changes), model=MODEL)
 
 
 def splits(shape, regression=False, train=64):
@@ -38,7 +46,7 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("shape", ["classification", pytest.param("multiple_choice", marks=pytest.mark.slow)])
 def test_it_learns_what_one_letter_decides(shape):
-    model, data = run(shape, epochs=12, learning_rate=5e-3)
+    model, data = run(shape, config=two_layers(epochs=12, learning_rate=5e-3))
     found = model.predict(data["test"])
     labels = truth(data["test"])
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
@@ -170,12 +178,12 @@ def test_test_examples_need_no_labels_and_training_examples_do():
 def test_without_validation_labels_the_last_epoch_is_kept_and_stacked_layers_are_taken():
     data = splits("classification")
     data["validation"] = [dataclasses.replace(e, label=None) for e in data["validation"]]
-    params = jax.jit(language_model(MODEL).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
-    config = run_config()
+    params = jax.jit(language_model(TWO_LAYERS).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    config = two_layers()
     unseen = fit(config, task("classification"), data, TOKENIZER, params, on_epoch=lambda n, m: pytest.fail("judged"))
-    assert_same(unseen, run(data={**data, "validation": []}, pretrained=params)[0])
-    stacked = dataclasses.replace(config, model=dataclasses.replace(MODEL, scan_layers=True))
-    assert_same(unseen, fit(stacked, task("classification"), data, TOKENIZER, stack_layers(MODEL, params)))
+    assert_same(unseen, run(data={**data, "validation": []}, pretrained=params, config=config)[0])
+    stacked = dataclasses.replace(config, model=dataclasses.replace(TWO_LAYERS, scan_layers=True))
+    assert_same(unseen, fit(stacked, task("classification"), data, TOKENIZER, stack_layers(TWO_LAYERS, params)))
 
 
 @pytest.mark.slow

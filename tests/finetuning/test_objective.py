@@ -15,12 +15,14 @@ from gpt_jax.finetuning.objective import auxiliary_loss, forward, grid, losses, 
 from gpt_jax.finetuning.transformations import SpecialTokens, encode
 from gpt_jax.model.interface import language_model
 from tests.finetuning.oracle import Released, cross_entropy, softmax
-from tests.finetuning.tiny import MODEL, run_config, task
+from tests.finetuning.tiny import MODEL as TINY
+from tests.finetuning.tiny import run_config, task
 
 forward = jax.jit(forward, static_argnums=0)
 losses = jax.jit(losses, static_argnums=0)
 auxiliary_loss = jax.jit(auxiliary_loss, static_argnums=0)
 RNG = np.random.default_rng(0)
+MODEL = dataclasses.replace(TINY, n_layer=1)
 SPECIAL = SpecialTokens.after(MODEL.vocab_size)
 TEXTS = {"classification": 1, "entailment": 2, "similarity": 2, "multiple_choice": 5}
 LENGTH = 24
@@ -35,7 +37,7 @@ def random_texts(shape, count=4):
 def setting(shape, interval=None, **changes) -> tuple[Any, ...]:
     """The objective, its parameters (nothing 0), encoded examples and labels."""
     t = task(shape, interval)
-    objective = make_objective(run_config(**changes), t)
+    objective = make_objective(dataclasses.replace(run_config(**changes), model=MODEL), t)
     params = parameters.init(MODEL, objective.outputs, 1)
     params = jax.tree.map(lambda leaf: leaf + 0.1 * RNG.normal(size=leaf.shape).astype(np.float32), params)
     labels = RNG.uniform(0, 5, 4).astype(np.float32) if interval else np.array([0, 1, 1, 0])

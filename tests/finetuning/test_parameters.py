@@ -1,6 +1,7 @@
 """What is new, what is transferred, what trains; and that what is frozen stays, bit by bit."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,9 @@ PRE_LN = dataclasses.replace(MODEL, norm="pre")
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
 
 
-def pretrained(config=MODEL, seed=9):
-    return jax.jit(language_model(config).init)(jax.random.key(seed), jnp.zeros((1, 1), jnp.int32))["params"]
+@functools.cache
+def pretrained(config=MODEL):
+    return jax.jit(language_model(config).init)(jax.random.key(9), jnp.zeros((1, 1), jnp.int32))["params"]
 
 
 def batch(count=4):

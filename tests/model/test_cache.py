@@ -42,7 +42,7 @@ def rows(starts, counts):
 )
 def test_cached_logits_equal_uncached_ones(pattern, scan_layers):
     """Prompts of different lengths, then tokens one by one, then two at once: past the window of every pattern."""
-    config = dataclasses.replace(TINY, attention=(pattern,), scan_layers=scan_layers)
+    config = dataclasses.replace(TINY, attention=(pattern,), n_layer=1 + scan_layers, scan_layers=scan_layers)
     params = jax.jit(GPT(config).init)(jax.random.key(0), TOKENS)["params"]
     apply = jax.jit(lambda t, cache=None: GPT(config).apply({"params": params}, t, cache=cache))
     full = np.asarray(apply(TOKENS))

@@ -29,6 +29,7 @@ from gpt_jax.parallel.mesh import (
 )
 from gpt_jax.sharding import PARAMETERS, partition, state_shardings
 from gpt_jax.training.state import init_state
+from tests.devices import with_devices
 from tests.parallel import eight_devices
 from tests.parallel.eight_devices import MODELS, run_config
 
@@ -38,7 +39,7 @@ TOLERANCE = 1e-5  # losses in nats/token after 5 float32 steps
 
 def eight(models: list[str], meshes: Sequence[tuple[int, ...]]) -> tuple[dict, str]:
     """What the program in eight_devices.py printed, and what XLA complained of."""
-    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": "."}
+    env = {**os.environ, "XLA_FLAGS": with_devices(8), "PYTHONPATH": "."}
     program = [
         sys.executable,
         eight_devices.__file__,

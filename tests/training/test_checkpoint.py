@@ -12,6 +12,7 @@ import pytest
 
 from gpt_jax.errors import InputError
 from gpt_jax.training.checkpoint import Checkpoints
+from tests.devices import with_devices
 from tests.training.saved import newest, state, written
 
 
@@ -150,7 +151,7 @@ def test_arrays_come_back_with_the_shardings_asked_for_whatever_mesh_saved_them(
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": with_devices(8),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     done = subprocess.run(

@@ -36,7 +36,7 @@ def test_chunked_loss_and_gradients_are_the_definition(length, chunk, seed):
         loss: Any = cross_entropy(h, w, jnp.asarray(targets), jnp.float32(weights), jnp.dtype("float32"), chunk)
         return 0.5 * loss
 
-    value, (by_h, by_w) = jax.value_and_grad(ours, (0, 1))(jnp.float32(h), jnp.float32(w))
+    value, (by_h, by_w) = jax.jit(jax.value_and_grad(ours, (0, 1)))(jnp.float32(h), jnp.float32(w))
     np.testing.assert_allclose(value, 0.5 * loss, rtol=1e-5)
     np.testing.assert_allclose(by_h, 0.5 * dh, atol=2e-6)
     np.testing.assert_allclose(by_w, 0.5 * dw, atol=1e-5)
@@ -76,10 +76,11 @@ def test_loss_is_the_log_likelihood_of_each_next_token(chunk):
     from gpt_jax.model.decoder import GPT
 
     tokens = jnp.array([[1, 2, 3, 4, 5, 6, 0, 1], [3, 3, 0, 5, -1, -1, -1, -1]])
-    params = GPT(config).init(jax.random.key(0), tokens)["params"]
-    logits: Any = GPT(config).apply({"params": params}, tokens[:, :-1])
+    params = jax.jit(GPT(config).init)(jax.random.key(0), tokens)["params"]
+    logits: Any = jax.jit(GPT(config).apply)({"params": params}, tokens[:, :-1])
     log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
     expected = -sum(log_p[0, t, tokens[0, t + 1]] for t in range(7)) - sum(
         log_p[1, t, tokens[1, t + 1]] for t in range(3)
     )
-    np.testing.assert_allclose(language_model_loss(config, params, tokens), expected, rtol=1e-5)
+    ours = jax.jit(language_model_loss, static_argnums=0)(config, params, tokens)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)

@@ -6,7 +6,24 @@ from pathlib import Path
 import pytest
 
 from experiments.runs import runner
+from experiments.runs.pretraining import session
 from tests.experiments.runs.real import run, stop_at
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once():
+    """Runs of one config in one process share their training step."""
+    compiled, compile_step = {}, session.compile_step
+
+    def once(config, plan, mesh):
+        key = config, mesh, plan.accumulation, plan.micro_batch
+        if key not in compiled:
+            compiled[key] = compile_step(config, plan, mesh)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "compile_step", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -174,15 +174,18 @@ with stop_on_signal() as should_stop:
 
 def test_a_second_signal_stops_at_once_even_where_no_python_runs():
     process = start("-c", DEAF)
-    assert process.stdout and process.stderr and process.stdout.readline() == "deaf\n"
-    time.sleep(1)  # until it is deaf
-    process.send_signal(signal.SIGTERM)
-    assert process.stderr.readline() + process.stderr.readline() != ""  # it is answered, though nothing else moves
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    process.communicate(timeout=60)
-    assert process.returncode == 130 and time.monotonic() - began < 30
+    try:
+        assert process.stdout and process.stderr and process.stdout.readline() == "deaf\n"
+        time.sleep(1)  # until it is deaf
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline() + process.stderr.readline() != ""  # it is answered, though nothing else moves
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        process.communicate(timeout=60)
+        assert process.returncode == 130 and time.monotonic() - began < 30
+    finally:
+        process.kill()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from gpt_jax.errors import InputError
 from gpt_jax.parallel.hosts import Hosts, agreed, parse_hosts
+from tests.devices import with_devices
 from tests.training.saved import flip
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +31,7 @@ def start(devices: int, arguments: list[str], cache: Path) -> subprocess.Popen:
     env = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": with_devices(devices),
         "GPT_JAX_CACHE": str(cache),
     }
     command = [sys.executable, "-m", "experiments", *arguments]

@@ -24,7 +24,7 @@ from tests.training.tiny import TINY
 
 RNG = random.Random(int(os.environ.get("GPT_JAX_FAULT_SEED", "1")))
 KILLS = int(os.environ.get("GPT_JAX_FAULT_KILLS", "100"))
-STEPS = 60
+STEPS = 30
 # A step is short, and each is evaluated and saved: a kill falls into most of what a run does.
 BUSY = override(
     TINY,
@@ -35,7 +35,7 @@ BUSY = override(
         "training.keep_last": 1000,
         "training.evaluate_every_tokens": 64,
         "training.evaluation_tokens": 64,
-        "training.sample_every_tokens": 64 * 3,
+        "training.sample_every_tokens": 64 * 10,
     },
 )
 # One process imports what a run imports; each attempt is a fork of it, and does all else that a run does. No backend of
@@ -43,7 +43,7 @@ BUSY = override(
 FORKS = """
 import json, os, sys, traceback
 from pathlib import Path
-import matplotlib.pyplot
+import grain, matplotlib.pyplot
 from experiments.runs import environment, runner
 from experiments.runs.pretraining import kind
 from gpt_jax.config import from_dict

@@ -20,6 +20,7 @@ from experiments.runs.sweep.together import carry_out_together, lanes_for, progr
 from experiments.runs.sweep.ways import Way, make_runs
 from experiments.runs.weights import restore
 from gpt_jax.config import override
+from tests.devices import with_devices
 from tests.training.tiny import TINY
 
 STEPS = 50
@@ -150,7 +151,7 @@ make(Way("together", 3), Path(sys.argv[1]), Path(sys.argv[2]))
 @pytest.mark.slow
 def test_copies_spread_over_devices_and_change_nothing(together, text, tmp_path):
     """Three runs on two devices: one of four places is idle."""
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {"XLA_FLAGS": with_devices(2)}
     command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path), str(text)]
     subprocess.run(command, check=True, env={**os.environ, **flags}, timeout=600)
     for ours, theirs in zip(members(tmp_path, text), together, strict=True):
