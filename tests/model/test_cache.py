@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpt_jax import GPT, ModelConfig
 from gpt_jax.attention import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.model import self_attention
 from gpt_jax.model.cache import init_cache, read_positions
 
 PATTERNS = [Dense(), Banded(4), Strided(3), Fixed(4, 1), LogSparse(2)]
@@ -86,3 +87,49 @@ def test_a_cache_is_an_ordinary_pytree():
     cache = init_cache(TINY, 2)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(cache))
     assert jax.tree.structure(jax.tree.map(jnp.copy, cache)) == jax.tree.structure(cache)
+
+
+@pytest.mark.parametrize("pattern", [Dense(), Banded(4)], ids=repr)
+def test_one_token_may_be_attended_by_a_kernel_that_counts_keys(pattern, monkeypatch):
+    """cuDNN's call says how many slots of the cache hold keys, and no mask; JAX's plain form of it stands in here."""
+    calls = []
+
+    def first_keys(q, k, v, count_B):
+        calls.append(count_B)
+        ones_B = jnp.ones_like(count_B)
+        lengths = {"query_seq_lengths": ones_B, "key_value_seq_lengths": count_B}
+        return jax.nn.dot_product_attention(q, k, v, **lengths, implementation="xla")
+
+    monkeypatch.setattr(self_attention, "first_keys", first_keys)
+    monkeypatch.setattr(self_attention.SelfAttention, "_decodes_by_kernel", lambda self, q, length: q.shape[1] == 1)
+    config = dataclasses.replace(TINY, attention=(pattern,))
+    params = GPT(config).init(jax.random.key(0), TOKENS)["params"]
+    apply = lambda t, cache=None: GPT(config).apply({"params": params}, t, cache=cache)  # noqa: E731
+    full = np.asarray(apply(TOKENS))
+    reached = np.array([2, 7, 3])
+    _, cache = apply(rows(np.zeros(3, int), reached), init_cache(config, 3))
+    for _ in range(4):
+        logits, cache = apply(rows(reached, (1, 1, 1)), cache)
+        np.testing.assert_allclose(np.asarray(logits)[:, 0], full[np.arange(3), reached], atol=1e-5)
+        reached += 1
+    assert len(calls) == 4 * config.n_layer
+
+
+@pytest.mark.parametrize(
+    ("pattern", "changes", "by_kernel"),
+    [
+        (Dense(), {}, True),
+        (Banded(8), {}, True),
+        (Strided(3), {}, False),
+        (Dense(), {"attention_implementation": "mask"}, False),
+        (Dense(), {"compute_dtype": "float32"}, False),
+    ],
+    ids=repr,
+)
+def test_decoding_asks_for_the_kernel_only_where_all_kept_keys_are_attended(pattern, changes, by_kernel, monkeypatch):
+    monkeypatch.setattr(self_attention, "platform", lambda: "cuda")
+    like = {"d_model": 16, "compute_dtype": "bfloat16", "attention_implementation": "auto", "attention": (pattern,), **changes}
+    attention = self_attention.SelfAttention(dataclasses.replace(TINY, **like), pattern)
+    q_B1HD = jnp.zeros((1, 1, 2, 8), like["compute_dtype"])
+    assert attention._decodes_by_kernel(q_B1HD, 24) is by_kernel
+    assert not attention._decodes_by_kernel(jnp.zeros((1, 2, 2, 8), like["compute_dtype"]), 24)

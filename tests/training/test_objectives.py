@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt_jax.config import ModelConfig
+from gpt_jax.training import objectives
 from gpt_jax.training.objectives import cross_entropy, language_model_loss, loss_chunk
 
 
@@ -40,6 +41,27 @@ def test_chunked_loss_and_gradients_are_the_definition(length, chunk, seed):
     np.testing.assert_allclose(value, 0.5 * loss, rtol=1e-5)
     np.testing.assert_allclose(by_h, 0.5 * dh, atol=2e-6)
     np.testing.assert_allclose(by_w, 0.5 * dw, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [2, 5])
+def test_cudas_whole_tiles_of_the_vocabulary_change_no_loss_and_no_gradient(chunk, monkeypatch):
+    """There the output matrix has 128 rows for 11 entries; a target of -1 has weight 0."""
+    monkeypatch.setattr(objectives, "on_cuda", lambda: True)
+    rng = np.random.default_rng(0)
+    h, w = rng.normal(size=(2, 5, 4)), rng.normal(size=(11, 4))
+    targets, weights = rng.integers(0, 11, (2, 5)), np.ones((2, 5))
+    targets[1, 3:], weights[1, 3:] = -1, 0
+    loss, dh, dw = float64_loss_and_gradients(h, w, targets, weights)
+
+    def ours(h, w):
+        return cross_entropy(h, w, jnp.asarray(targets), jnp.float32(weights), jnp.dtype("float32"), chunk)
+
+    jitted = jax.jit(jax.value_and_grad(ours, (0, 1)))
+    value, (by_h, by_w) = jitted(jnp.float32(h), jnp.float32(w))
+    assert "tensor<128x4xf32>" in jitted.lower(jnp.float32(h), jnp.float32(w)).as_text()
+    np.testing.assert_allclose(value, loss, rtol=1e-5)
+    np.testing.assert_allclose(by_h, dh, atol=2e-6)
+    np.testing.assert_allclose(by_w, dw, atol=1e-5)
 
 
 def test_chunks_are_given_or_follow_from_the_size_of_the_logits():

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gpt_jax.attention.block import block_attention
-from gpt_jax.attention.kernels import choose, kernel_attention, window
+from gpt_jax.attention.kernels import choose, first_keys, kernel_attention, window
 from gpt_jax.attention.parts import Band
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 
@@ -113,6 +113,26 @@ def test_cudnn_lowers_each_part_of_a_pattern_forward_and_backward_without_a_mask
     found = [int(width) for width in re.findall(r'"sliding_window_length": (\d+)', text)]
     assert sorted(found) == sorted(2 * windows)
     assert text.count('"mask_type": "CAUSAL"') == 2 * len(windows) and "ScaleBias" not in text
+
+
+@pytest.mark.parametrize("pattern", KERNEL_PATTERNS, ids=repr)
+def test_an_odd_number_of_positions_gets_one_more(pattern, monkeypatch):
+    """JAX refuses an odd number with a gradient."""
+
+    def gradients(q, k, v):
+        attention = functools.partial(kernel_attention, pattern=pattern, kernel="cudnn")
+        return jax.grad(lambda *x: attention(*x).astype(jnp.float32).sum(), (0, 1, 2))(q, k, v)
+
+    text = lowered_for_cuda(gradients, jax.ShapeDtypeStruct((2, 513, 4, 64), jnp.bfloat16), monkeypatch)
+    assert "tensor<2x514x4x64xbf16>" in text and "__cudnn$fmhaSoftmaxBackward(" in text
+
+
+def test_decoding_lowers_for_cuda_with_the_number_of_keys_of_each_row(monkeypatch):
+    def decode(q, k, v):
+        return first_keys(q[:, :1], k, v, jnp.asarray([1, 300], jnp.int32))
+
+    text = lowered_for_cuda(decode, jax.ShapeDtypeStruct((2, 512, 4, 64), jnp.bfloat16), monkeypatch)
+    assert "__cudnn$fmhaSoftmax(" in text and '"mask_type": "PADDING"' in text
 
 
 @pytest.mark.slow
