@@ -41,7 +41,7 @@ import jax.numpy as jnp
 import numpy as np
 from machine import alternate, table
 
-from experiments.runs.determinism import FLAGS
+from experiments.determinism import FLAGS
 from gpt_jax.attention import attend
 from gpt_jax.attention.kernels import choose, first_keys, kernel_attention
 from gpt_jax.attention.masked import masked_attention

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from experiments.arguments import OVERRIDES, text
-from experiments.runs.determinism import make_deterministic
+from experiments.determinism import make_deterministic
 from gpt_jax.errors import InputError, unknown
 
 COMMANDS = Path(__file__).parent / "commands"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.arguments import MAX_SEED, MOST, add_data_dir, existing, whole
 from experiments.command import Command
-from experiments.runs.determinism import make_deterministic, was_deterministic
+from experiments.determinism import make_deterministic, was_deterministic
 from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
 

@@ -128,8 +128,8 @@ def test_one_token_may_be_attended_by_a_kernel_that_counts_keys(pattern, monkeyp
 )
 def test_decoding_asks_for_the_kernel_only_where_all_kept_keys_are_attended(pattern, changes, by_kernel, monkeypatch):
     monkeypatch.setattr(self_attention, "platform", lambda: "cuda")
-    like = {"d_model": 16, "compute_dtype": "bfloat16", "attention_implementation": "auto", "attention": (pattern,), **changes}
+    like = {"d_model": 16, "compute_dtype": "bfloat16", "attention_implementation": "auto", **changes}
     attention = self_attention.SelfAttention(dataclasses.replace(TINY, **like), pattern)
-    q_B1HD = jnp.zeros((1, 1, 2, 8), like["compute_dtype"])
-    assert attention._decodes_by_kernel(q_B1HD, 24) is by_kernel
-    assert not attention._decodes_by_kernel(jnp.zeros((1, 2, 2, 8), like["compute_dtype"]), 24)
+    one, two = (jnp.zeros((1, count, 2, 8), like["compute_dtype"]) for count in (1, 2))
+    assert attention._decodes_by_kernel(one, 24) is by_kernel
+    assert not attention._decodes_by_kernel(two, 24)

@@ -4,7 +4,7 @@ import os
 
 from experiments.command import carry_out
 from experiments.commands.run import COMMAND
-from experiments.runs.determinism import FLAGS, make_deterministic, was_deterministic
+from experiments.determinism import FLAGS, make_deterministic, was_deterministic
 
 
 def test_the_flags_are_added_once_to_those_that_are_there(monkeypatch):
