@@ -21,7 +21,7 @@ LAYERS = (
     ("gpt_jax.loading", "gpt_jax.finetuning"),
     ("gpt_jax.evaluation", "gpt_jax.parallel"),
     ("experiments.experiment", "experiments.sweep", "experiments.bases"),
-    ("experiments.command", "experiments.arguments", "experiments.terminal"),
+    ("experiments.command", "experiments.arguments", "experiments.terminal", "experiments.determinism"),
     ("experiments.measurements", "experiments.corpora"),
     ("experiments.runs",),
     ("experiments.published",),
