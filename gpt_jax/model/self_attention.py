@@ -108,9 +108,6 @@ def attention_computed_by(model: ModelConfig, platform: str) -> str:
     if model.architecture != "transformer":
         return "none"
 
-    if model.architecture == "lstm":
-        return "none: an LSTM"
-
     def name(pattern: Pattern) -> str:
         if model.attention_implementation in ("auto", "kernel"):
             kernel = kernel_of(model, pattern, platform, model.attention_dropout)
