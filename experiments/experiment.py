@@ -59,6 +59,7 @@ class FinishedRun:
     params: Any  # the last parameters
     corpus: Any  # gpt_jax.data.prepare.Corpus
     data_dir: Path | None = None
+    folder: Path | None = None  # the run's own, with the checkpoints that are kept
 
 
 @dataclass(frozen=True)

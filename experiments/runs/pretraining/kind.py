@@ -82,7 +82,9 @@ class Pretraining:
         metrics = session.train(run.should_stop, run.divergence_is_outcome)
         if not metrics["diverged"] and run.evaluate is not None:
             with run.screen.waiting("measuring"):
-                metrics |= run.evaluate(FinishedRun(run.identity, run.config, session.params, materials, run.data_dir))
+                metrics |= run.evaluate(
+                    FinishedRun(run.identity, run.config, session.params, materials, run.data_dir, run.folder)
+                )
         return metrics
 
     def summary(self, run: Run, materials: Corpus, metrics: Metrics) -> dict[str, str]:

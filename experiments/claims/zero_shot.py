@@ -1,0 +1,121 @@
+"""Zero-shot: tasks that nothing was trained for are done better as the log-likelihood of text rises.
+
+GPT-2 trains on text alone, and does tasks by the likelihood of text. "Performance improves in a log-linear fashion"
+with size "across tasks" (section 1): LAMBADA's perplexity falls from 35.13 to 8.63 and its accuracy rises from 45.99 to
+63.24 % from 117M to 1,542M parameters (Table 3). GPT-1 (section 5.1, Figure 2, right) finds that heuristics by
+likelihood rise steadily over pre-training.
+
+Stated before the runs that count, with tasks in % (experiments/measurements/zero_shot.py):
+(1) Over the checkpoints of a run of the largest model, the likelihood of last words rises with the log-likelihood of
+text, and the minimal pairs' accuracy does: Spearman's correlations are above 0, by at least 0.5.
+(2) At equal tokens, the largest model is ahead of the smallest: in minimal pairs by at least 2 points, in last words by
+at least 1, and in the nats of a last word (lower) by at least 0.1.
+(3) On four lines of which one comes next, the largest is ahead of chance (25 %) by at least 2. Nothing is stated of
+sizes there.
+
+Measured: the built-in plays. A model reads the 17 plays that tasks train on, once, and nothing else. The tasks are of
+test plays, with 300 items each, the same for every run: the last word of a line after the two lines before it
+(LAMBADA's form), a line against its words in another order (minimal pairs, as BLiMP's), and `play_next`. Six
+checkpoints of a run, evenly spread, are scored in the same way; the log-likelihood is that of the plays' held-out ends.
+Three sizes differ in width and depth. `again` is one size at other seeds: the noise floor. The error of 300 items at
+60 % is 2.8 points for one run; the items are shared, so differences of runs vary less.
+
+The last word's nats are themselves a log-likelihood of text. That they rise together says that the plays' ends tell of
+other plays. Accuracies are the claim. That a correlation over one run's checkpoints is high says that both rise with
+training, not that one causes the other; the sizes at equal tokens are the other half of the evidence.
+
+No pilot of these runs was seen. BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics, are tasks of
+`python -m experiments evaluate DIR`, which takes any run (docs/EVALUATION.md). This claim asks none of them, as models
+this small were not expected to be above chance there.
+"""
+
+import configs
+from experiments.bases import OTHER_SEEDS
+from experiments.experiment import SMOKE, Comparison, Experiment, FinishedRun, Scale
+from experiments.sweep import section
+from gpt_jax.config import override
+
+CHECKPOINTS, ITEMS = 6, 300  # items of each task
+ORDER, WORD, NATS, NEXT = (f"zero_shot/{name}" for name in ("order", "last_word", "last_word_nats", "next"))
+
+
+def measure(run: FinishedRun) -> dict[str, float | list[float]]:
+    """Scores of the tasks at every checkpoint, and their rank correlations with the log-likelihood."""
+    from experiments.measurements.zero_shot import measure
+
+    return measure(run, CHECKPOINTS, items=20 if run.identity.scale == SMOKE else ITEMS)
+
+
+def budget(steps: int, batch: int):
+    """Settings of a training of so many steps, all of whose `CHECKPOINTS` checkpoints are kept."""
+    each = steps // CHECKPOINTS * batch
+    return {
+        "optimizer.warmup_tokens": steps // 20 * batch,
+        **section(
+            "training",
+            batch_tokens=batch,
+            train_tokens=CHECKPOINTS * each,
+            evaluation_tokens=32_768,
+            evaluate_every_tokens=each,
+            checkpoint_every_tokens=each,
+            sample_every_tokens=CHECKPOINTS * each,
+            keep_last=CHECKPOINTS,
+            keep_best=0,
+        ),
+    }
+
+
+# The deviation is GPT-2's 0.02 times sqrt(768 / width).
+LARGE = section("model", n_layer=3, d_model=96, n_head=4, initialization_std=0.057)
+MEDIUM = section("model", n_layer=2, d_model=64, n_head=4, initialization_std=0.069)
+SMALL = section("model", n_layer=1, d_model=32, n_head=2, initialization_std=0.098)
+
+EXPERIMENT = Experiment(
+    source="Radford et al. 2019, sections 1 and 3.3, Figure 1 and Table 3; Radford et al. 2018, section 5.1",
+    paper=(
+        "LAMBADA's perplexity falls from 35.13 to 8.63 and its accuracy rises from 45.99 to 63.24 % from GPT-2's "
+        "smallest size to its largest; GPT-1's heuristics rise steadily over pre-training."
+    ),
+    base=override(configs.get("quickstart"), {"data.source": "plays_train", "model.vocab_size": 1024}),
+    arms={
+        "large": LARGE,
+        "medium": MEDIUM,
+        "small": SMALL,
+        "again": {**MEDIUM, **OTHER_SEEDS},
+    },
+    scales={
+        "smoke": Scale({**budget(12, 512), "model.vocab_size": 512}, arms=("small",)),
+        "laptop": Scale(budget(1200, 512), seeds=tuple(range(3))),
+        # Eight times through the plays. Not run by us.
+        "cpu": Scale(budget(4800, 1024), seeds=tuple(range(5))),
+        # The same sizes on text without end, to tell repetition from size. Not run by us.
+        "paper": Scale(
+            {
+                **section("data", source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
+                "model.vocab_size": 50_257,
+                **budget(60_000, 65_536),
+            },
+            seeds=tuple(range(3)),
+        ),
+    },
+    comparisons=(
+        Comparison("large", (), "higher", f"{NATS}_rank", 0.5, name="likelihood of last words with that of text"),
+        Comparison("large", (), "higher", f"{ORDER}_rank", 0.5, name="minimal pairs with the likelihood of text"),
+        Comparison("large", "small", "higher", ORDER, 2, name="minimal pairs, large - small"),
+        Comparison("large", "small", "higher", WORD, 1, name="last words, large - small"),
+        Comparison("large", "small", "lower", NATS, 0.1, name="nats of a last word, large - small"),
+        Comparison("large", "large", "higher", NEXT, 2, name="next line, large less chance", against="chance/next"),
+        Comparison("large", (), "higher", f"{WORD}_rank", name="last words with the likelihood of text", primary=False),
+        Comparison("large", (), "higher", f"{NEXT}_rank", name="next lines with the likelihood of text", primary=False),
+        Comparison("large", "small", "higher", NEXT, name="next line, large - small", primary=False),
+        *(
+            Comparison(ours, theirs, "higher", metric, name=f"{what}, {ours} - {theirs}", primary=False)
+            for what, metric in (("minimal pairs", ORDER), ("last words", WORD))
+            for ours, theirs in (("large", "medium"), ("medium", "small"))
+        ),
+    ),
+    metrics=(ORDER, WORD, NATS, NEXT, *(f"{name}_rank" for name in (ORDER, WORD, NATS, NEXT)), "validation/loss"),
+    profiles={f"{name}_by_checkpoint": "checkpoint" for name in (ORDER, WORD, NATS, NEXT, "zero_shot/log_likelihood")},
+    noise_floor=("again", "medium"),
+    evaluate=measure,
+)
