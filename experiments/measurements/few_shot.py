@@ -18,8 +18,8 @@ from gpt_jax.model.interface import hidden, logits
 from gpt_jax.numerics import pinned
 
 TESTED = 1000  # mappings
-SHOTS = (0, 1, 2, 4, 8, 11)
-GAIN = 11  # examples, whose accuracy less that of none is the gain
+SHOTS = (0, 1, 2, 4, 8, 16, 23)
+GAIN = 23  # examples, whose accuracy less that of none is the gain
 BATCH = 50  # mappings
 
 

@@ -20,14 +20,14 @@ from gpt_jax.data.scenes import choose
 from gpt_jax.data.text import Document, Source
 from gpt_jax.disk import digest_of
 
-KEYS = 4  # of a mapping that is tested, and at most of one that is trained on
-EXAMPLES = 12  # of a mapping, as it is written
+KEYS = 8  # of a mapping that is tested, and at most of one that is trained on
+EXAMPLES = 24  # of a mapping, as it is written
 EXAMPLE = len("fR ")  # bytes of an example
 VALUE = 1  # which of them is the value
 WIDTH = EXAMPLES * EXAMPLE
 ONE_IN = 10  # mappings are held out of the training text
-TOGETHER = 50  # mappings of a document
-DOCUMENTS = 2000
+TOGETHER = 25  # mappings of a document
+DOCUMENTS = 1000
 
 
 def held_out(mapping: Mapping[str, str]) -> bool:

@@ -39,7 +39,7 @@ def test_a_mapping_gives_each_key_one_value_and_fills_a_window(trained):
 def test_what_is_tested_is_held_out_of_the_training_text_and_rarely_shows_less_than_all_of_it(trained):
     whole = [mapping_of(text) for text in (*trained, *mappings.unseen(200))]
     sizes = Counter(len(mapping) for mapping in whole[len(trained) :])
-    assert sizes[KEYS] > 150  # of 200: twelve examples show all four keys with 87 %
+    assert sizes[KEYS] > 100  # of 200: 24 examples show all eight keys with 70 %
     for n, mapping in enumerate(whole):
         if len(mapping) == KEYS:  # the hash is of the whole mapping
             assert held_out(mapping) == (n >= len(trained))

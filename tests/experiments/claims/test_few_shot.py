@@ -13,10 +13,10 @@ def test_a_window_is_a_mapping_and_arms_differ_in_size_or_attention():
     assert {c.model.context_length for c in configs.values()} == {WIDTH} == {few_shot.WIDTH}
     assert few_shot.SHOTS == SHOTS
     assert all(c.training.batch_tokens % WIDTH == 0 for c in configs.values())
-    widths = {arm: set(differences(configs[arm], configs["medium"])) for arm in ("large", "small")}
-    assert widths["large"] == widths["small"] == {"model.d_model", "model.initialization_std"}
-    for arm in ("dense", "banded", "strided"):
-        assert set(differences(configs[arm], configs["medium"])) == {"model.attention"}
+    widths = {arm: set(differences(configs[arm], configs["large"])) for arm in ("medium", "small")}
+    assert widths["medium"] == widths["small"] == {"model.d_model", "model.initialization_std"}
+    for arm in ("dense", "dense-banded", "banded", "strided"):
+        assert set(differences(configs[arm], configs["large"])) == {"model.attention"}
 
 
 def test_the_laptop_reads_no_mapping_twice():
