@@ -136,7 +136,7 @@ class _Download:
                 self._part.unlink()
                 return self(url, output_file, pooch)
             answer.raise_for_status()
-            with open(self._part, "ab" if self.continued else "wb") as file:
+            with self._part.open("ab") if self.continued else self._part.open("wb") as file:
                 for chunk in answer.iter_content(CHUNK):
                     file.write(chunk)
                     self._progress(len(chunk))
