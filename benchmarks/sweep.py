@@ -21,8 +21,10 @@ from machine import ratios, table
 
 import configs
 from experiments import experiment
+from experiments.runs.pretraining.session import step_of
 from experiments.runs.sweep.pool import Died, core_shares, in_processes
-from experiments.runs.sweep.together import Program
+from experiments.runs.sweep.program import Program, Request
+from experiments.runs.sweep.together import SCALARS
 from gpt_jax.config import RunConfig, override
 from gpt_jax.disk import keep_compiled_programs
 from gpt_jax.machine import processor, usable_cores
@@ -72,12 +74,12 @@ def one_by_one(config: RunConfig, seeds: int) -> Tick:
 
 def as_one_program(config: RunConfig, seeds: int) -> Tick:
     """A step of each run."""
-    batch, program = tokens_of(config), Program(config, seeds)
-    start = jax.jit(lambda seed: init_state(config, seed))
+    batch, start = tokens_of(config), jax.jit(lambda seed: init_state(config, seed))
+    given = {n: (batch, np.float32(1e-3), np.uint32(n)) for n in range(seeds)}
     states = [start(np.uint32(seed)) for seed in range(seeds)]
+    program = Program([Request(step_of, config, SCALARS, states[n], (), given[n]) for n in range(seeds)])
 
     def tick() -> int:
-        given = {n: (states[n], (batch, np.float32(1e-3), np.uint32(n), np.float32(0.1))) for n in range(seeds)}
         ((last, _), *_) = program.step(given)
         jax.block_until_ready(last.step)
         return seeds * batch[..., 1:].size

@@ -30,6 +30,36 @@ def pinned() -> Iterator[None]:
         yield
 
 
+@jax.tree_util.register_pytree_node_class
+class TracedRate:
+    """A dropout rate whose chance to keep, `1 - rate`, is traced: runs of one program may differ in it.
+
+    Code that asks whether the rate is above 0 hears that it is. At a chance of 1 everything is kept, as it is.
+    """
+
+    def __init__(self, keep: jax.Array):
+        self._keep = keep
+
+    def __rsub__(self, one: float) -> jax.Array:
+        return self._keep
+
+    def __gt__(self, number: float) -> bool:
+        return True
+
+    def __lt__(self, number: float) -> bool:
+        return False
+
+    def __format__(self, spec: str) -> str:
+        return "of several runs"
+
+    def tree_flatten(self) -> tuple[tuple[jax.Array], None]:
+        return (self._keep,), None
+
+    @classmethod
+    def tree_unflatten(cls, structure: None, leaves: tuple[jax.Array]) -> TracedRate:
+        return cls(*leaves)
+
+
 def typed_key(key: jax.Array) -> jax.Array:
     """`key` as a typed key: one of any implementation as it is; an old raw one, uint32 `(2,)` of `jax.random.PRNGKey`,
     as threefry's, and `(4,)` as rbg's. Raises `InputError` for anything else."""

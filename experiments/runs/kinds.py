@@ -32,8 +32,15 @@ class Lane(Protocol):
         """How the run is made, as JSON values."""
         ...
 
-    def stepper(self, config: RunConfig) -> Callable[..., Any]:
-        """The train step, `(state, tokens_ABT1 on the host, rate, seed) -> (state, metrics)`."""
+    def stepper(
+        self, settings: Any, make: Callable[[Any], Callable[..., Any]], constants: Any = (), scalars: Sequence[str] = ()
+    ) -> Callable[..., Any]:
+        """The run's step, `(state, *given) -> (state, metrics)`, where `given` is on the host.
+
+        `make(settings)` is a function `(state, constants, *given) -> (state, metrics)`, and `constants` are arrays that
+        no step changes. Numbers in the settings may be traced: the optimizer's decay, the model's dropout rates, and
+        those that `scalars` names.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from gpt_jax.data.tokenizers import Tokenizer, require_rows
 from gpt_jax.errors import InputError
 from gpt_jax.finetuning import parameters
 from gpt_jax.finetuning.classifier import Classifier, make_objective
+from gpt_jax.finetuning.objective import Objective
 from gpt_jax.finetuning.transformations import EncodedExamples, batch_rows, longest, subset, tokenize
 from gpt_jax.finetuning.update import finetuning_step, learning_rates
 from gpt_jax.model.layers_layout import unstack_layers
@@ -26,9 +27,16 @@ from gpt_jax.training.state import fresh_state
 if TYPE_CHECKING:
     from gpt_jax.data.tasks import Example, LabelledTask
 
+# (objective, frozen) -> a run's update, `(state, tokens_BKT, labels_B, rate, lambda, seed) -> (state, metrics)`
+Stepper = Callable[[Objective, parameters.Params], Callable[..., tuple[Any, dict[str, Any]]]]
 MULTIPLE = 8  # the length that sequences are padded to is a multiple of it
 Metrics = dict[str, float]
 Splits = Mapping[str, Sequence["Example"]]
+
+
+def alone(objective: Objective, frozen: parameters.Params) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """The update of a run that has its program for itself, or shares it with the runs after it."""
+    return lambda state, *given: finetuning_step(objective, state, frozen, *given)
 
 
 @pinned()
@@ -40,6 +48,7 @@ def fit(
     pretrained: parameters.Params | None = None,
     on_update: Callable[[int, Metrics], None] = lambda update, metrics: None,
     on_epoch: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
+    stepper: Stepper = alone,
 ) -> Classifier:
     """Fine-tunes as `config.finetuning` says, and returns the model of the best epoch.
 
@@ -56,6 +65,7 @@ def fit(
       on_update: gets the updates done so far and their metrics ("loss", "supervised_loss", "auxiliary_loss" where
         lambda is not 0: nats; "gradient_norm"; "rate"; "tokens", those of the update).
       on_epoch: gets the updates done so far and "loss" (nats) and the task's metric, of validation.
+      stepper: makes the update, which may be made with those of other runs.
 
     Raises:
       InputError: no labelled training examples, or a tokenizer of more entries than the model.
@@ -86,14 +96,13 @@ def fit(
     rates = learning_rates(settings, settings.epochs * per_epoch)
     delayed = DelayedMetrics(on_update, unit="update")
     state = jax.tree.map(jnp.copy, fresh_state(config.optimizer, trained))
+    step = stepper(objective, frozen)
     best, best_rank, worse = None, (-math.inf, -math.inf), 0
     for epoch in range(settings.epochs):
         for update in range(epoch * per_epoch, (epoch + 1) * per_epoch):
             chosen = data[batch_rows(len(train), batch, seed, update)]
-            state, metrics = finetuning_step(
-                objective,
+            state, metrics = step(
                 state,
-                frozen,
                 chosen.tokens_NKT,
                 chosen.labels_N,
                 np.float32(rates[update]),

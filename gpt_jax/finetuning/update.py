@@ -14,8 +14,7 @@ from gpt_jax.training.state import DROPOUT, TrainState, purpose_key
 from gpt_jax.training.step import updated
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def finetuning_step(
+def update(
     o: Objective,
     state: TrainState,
     frozen: Params,
@@ -37,6 +36,9 @@ def finetuning_step(
     (total, parts), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
     state, norm = updated(o.optimizer, state, grads, rate)
     return state, {"loss": total, **parts, "gradient_norm": norm}
+
+
+finetuning_step = jax.jit(update, static_argnums=0, donate_argnums=1)
 
 
 @partial(jax.jit, static_argnums=0)

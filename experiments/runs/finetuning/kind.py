@@ -58,7 +58,9 @@ class Finetuning:
         pass
 
     def train(self, run: Run, materials: Materials) -> Metrics:
-        return finetune(run.config, materials, run.folder, run.screen, run.should_stop, run.divergence_is_outcome)
+        return finetune(
+            run.config, materials, run.folder, run.screen, run.should_stop, run.divergence_is_outcome, run.lane
+        )
 
     def summary(self, run: Run, materials: Materials, metrics: Metrics) -> dict[str, str]:
         if metrics["diverged"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import jax
 from experiments.runs.finetuning.materials import Materials
 from experiments.runs.finetuning.predictions import measure
 from experiments.runs.finetuning.saved import save
-from experiments.runs.kinds import Interrupted
+from experiments.runs.kinds import Interrupted, Lane
 from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig
 from gpt_jax.errors import TrainingDiverged
-from gpt_jax.finetuning.fit import fit
+from gpt_jax.finetuning.fit import alone, fit
+from gpt_jax.finetuning.objective import Objective
+from gpt_jax.finetuning.update import update
 from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.trackers import open_trackers
 
@@ -33,6 +36,7 @@ def finetune(
     screen: Screen,
     should_stop: Callable[[], bool],
     divergence_is_outcome: bool,
+    lane: Lane | None = None,
 ) -> Metrics:
     """Fine-tunes, writes the folder's files and returns the run's metrics. Raises `Interrupted` and `TrainingDiverged`.
 
@@ -45,26 +49,35 @@ def finetune(
     log = MetricsLog(folder / "metrics.jsonl", -1, open_trackers(config, folder, -1, screen.warn))
     seen, updates = [0], count_updates(config, len(materials.splits["train"]))
 
-    def on_update(update: int, measured: Mapping[str, float]) -> None:
+    def on_update(number: int, measured: Mapping[str, float]) -> None:
         seen.append(seen[-1] + int(measured["tokens"]))
         losses = {"train/loss": measured["supervised_loss"], "train/objective": measured["loss"]}
         if "auxiliary_loss" in measured:
             losses["train/auxiliary_loss"] = measured["auxiliary_loss"]
         rest = {"gradient_norm": measured["gradient_norm"], "learning_rate": measured["rate"]}
-        log.write(update, seen[-1], {**losses, **rest})
-        advance("fine-tuning", update, updates)
+        log.write(number, seen[-1], {**losses, **rest})
+        advance("fine-tuning", number, updates)
         if should_stop():
-            raise Interrupted(f"stopped at update {update:,}: fine-tuning keeps no checkpoints and starts again")
+            raise Interrupted(f"stopped at update {number:,}: fine-tuning keeps no checkpoints and starts again")
 
-    def on_epoch(update: int, measured: Mapping[str, float]) -> None:
-        log.write(update, seen[-1], {f"validation/{name}": value for name, value in measured.items()})
+    def on_epoch(number: int, measured: Mapping[str, float]) -> None:
+        log.write(number, seen[-1], {f"validation/{name}": value for name, value in measured.items()})
         shown = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
-        screen.say(f"update {update:,} of {updates:,}: validation {shown}")
+        screen.say(f"update {number:,} of {updates:,}: validation {shown}")
 
     screen.table("this run", describe(config, materials))
     try:
         with screen.stages(is_training=True) as advance:
-            model = fit(config, task, materials.splits, materials.tokenizer, materials.pretrained, on_update, on_epoch)
+            model = fit(
+                config,
+                task,
+                materials.splits,
+                materials.tokenizer,
+                materials.pretrained,
+                on_update,
+                on_epoch,
+                alone if lane is None else partial(_with_others, lane),
+            )
     except TrainingDiverged as diverged:
         if not divergence_is_outcome:
             raise
@@ -86,6 +99,15 @@ def finetune(
         "trained_parameters": trained,
         "time/seconds": max(time.perf_counter() - started, 0.0),
     }
+
+
+def _with_others(lane: Lane, objective: Objective, frozen: Any) -> Callable[..., Any]:
+    """The update of a run that trains together with others."""
+
+    def step_of(objective: Objective) -> Callable[..., Any]:
+        return lambda state, frozen, *given: update(objective, state, frozen, *given)
+
+    return lane.stepper(objective, step_of, frozen, ["classifier_dropout"])
 
 
 def describe(config: RunConfig, materials: Materials) -> dict[str, str]:

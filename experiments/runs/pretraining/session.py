@@ -42,6 +42,7 @@ from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
 from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
+from gpt_jax.training.step import make_train_step
 from gpt_jax.training.trackers import open_trackers
 
 SAMPLE_TEMPERATURE = 0.8
@@ -59,6 +60,11 @@ def compile_step(config: RunConfig, plan: Plan, mesh: Mesh) -> tuple[Callable, i
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory is not None else 0
     return compiled, needed
+
+
+def step_of(config: RunConfig) -> Callable[..., Any]:
+    """The train step as runs that train together make it."""
+    return lambda state, _, *given: make_train_step(config)(state, *given)
 
 
 class Session:
@@ -114,7 +120,7 @@ class Session:
         if self.lane is None:
             stepping, memory = self._compiled_step(opened, rows)
         else:
-            stepping, memory = self.lane.stepper(self.config), 0
+            stepping, memory = self.lane.stepper(self.config, step_of), 0
         if agreed(should_stop, every=1)():
             raise Interrupted(stopped(first))
         told = derived(self.config, plan, self.corpus, self.mesh, self.peak, memory, first)

@@ -9,45 +9,46 @@ Over several devices the copies are spread by an axis of their own. A run lives 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.runs.environment import made
-from gpt_jax.config import MeshConfig, ModelConfig, OptimizerConfig, RunConfig
-from gpt_jax.numerics import pinned
-from gpt_jax.training.state import TrainState
-from gpt_jax.training.step import make_train_step
+from experiments.runs.sweep.program import Program, Request, Step, per_device
+from gpt_jax.config import FinetuningConfig, MeshConfig, ModelConfig, OptimizerConfig, RunConfig
 
-COPIES = "copies"  # the mesh axis
-# What a step does not read, or gets as an argument. Dropout rates are constants of the program: runs share them.
+DROPOUT = ("embedding_dropout", "attention_dropout", "residual_dropout")
+SCALARS = ("optimizer.weight_decay", *(f"model.{name}" for name in DROPOUT))  # that a program takes as arguments
+# What a step does not read, or gets as an argument.
 FREE = {
-    "model": (ModelConfig, ("initialization", "initialization_std")),
+    "model": (ModelConfig, ("initialization", "initialization_std", *DROPOUT)),
     "optimizer": (
         OptimizerConfig,
         ("learning_rate", "schedule", "warmup_tokens", "decay_tokens", "final_fraction", "weight_decay"),
     ),
 }
+# The same of a fine-tuning. Where these make arrays of other shapes, the runs are parted once their first steps are
+# known.
+FREE_FINETUNING = (
+    *("weights", "transfer_layers", "examples", "validation_examples", "epochs", "patience"),
+    *("learning_rate", "schedule", "warmup_fraction", "auxiliary_weight", "classifier_dropout"),
+)
 
 
 def program_of(config: RunConfig) -> RunConfig | None:
-    """What decides the program of a run's step: runs for which this is equal can train together. None: it is alone.
-
-    A fine-tuning is, and so is a run whose mesh divides one model.
+    """What decides the program of a run's step: runs for which this is equal can train together. None: it is alone,
+    as its mesh divides one model.
     """
     mesh = config.mesh
-    if config.kind != "pretraining" or mesh.data not in (None, 1) or mesh.fsdp * mesh.tensor > 1:
+    if mesh.data not in (None, 1) or mesh.fsdp * mesh.tensor > 1:
         return None
+    free = {**FREE, **({"finetuning": (FinetuningConfig, FREE_FINETUNING)} if config.kind == "finetuning" else {})}
     reset = {
         name: dataclasses.replace(getattr(config, name), **{field: getattr(default, field) for field in fields})
-        for name, (default, fields) in FREE.items()
+        for name, (default, fields) in free.items()
     }
     return dataclasses.replace(
         config, **reset, mesh=MeshConfig(), training=dataclasses.replace(config.training, seed=0)
@@ -66,13 +67,14 @@ class Lane:
         self._coroutine = _Coroutine(body)
         return self._coroutine
 
-    def stepper(self, config: RunConfig) -> Callable[..., Any]:
-        """The train step: `(state, tokens_ABT1 on the host, rate, seed) -> (state, metrics)`."""
-        decay = np.float32(config.optimizer.weight_decay)
+    def stepper(
+        self, settings: Any, make: Callable[[Any], Step], constants: Any = (), scalars: Sequence[str] = ()
+    ) -> Callable[..., Any]:
+        """The run's step, `(state, *given) -> (state, metrics)`; see `kinds.Lane`."""
 
-        def step(state: Any, tokens_ABT1: np.ndarray, rate: np.ndarray, seed: np.ndarray) -> tuple[Any, Any]:
+        def step(state: Any, *given: Any) -> tuple[Any, Any]:
             assert self._coroutine is not None
-            return self._coroutine.ask((config, state, (tokens_ABT1, rate, seed, decay)))
+            return self._coroutine.ask(Request(make, settings, (*SCALARS, *scalars), state, constants, given))
 
         return step
 
@@ -80,7 +82,7 @@ class Lane:
 def lanes_for(count: int) -> list[Lane]:
     """Places for so many runs, in even parts on the devices there are."""
     devices = jax.local_devices()
-    return [Lane(n, count, devices[n // _per_device(count, len(devices))]) for n in range(count)]
+    return [Lane(n, count, devices[n // per_device(count, len(devices))]) for n in range(count)]
 
 
 def carry_out_together(
@@ -88,11 +90,11 @@ def carry_out_together(
 ) -> None:
     """Calls all of `bodies`, each in its lane; `end` gets the number of each and what it returns."""
     runs = [lane.run(body) for lane, body in zip(lanes, bodies, strict=True)]
-    program: Program | None = None
     answers: list[Any] = [None] * len(runs)
     going = dict(enumerate(runs))
+    programs: list[tuple[list[int], Program]] | None = None  # with the numbers of their runs
     while going:
-        asked: dict[int, Any] = {}
+        asked: dict[int, Request] = {}
         for number, run in list(going.items()):
             request = run.resume(answers[number])
             if run.over:
@@ -100,12 +102,28 @@ def carry_out_together(
                 end(number, run.result())
             else:
                 asked[number] = request
-        if asked:
+        parts = _parted(asked) if programs is None else [numbers for numbers, _ in programs]
+        made, programs = programs, []
+        for place, numbers in enumerate(parts):
+            own = {number: asked[number] for number in numbers if number in asked}
+            if not own:
+                continue
             try:
-                program = program or Program(next(iter(asked.values()))[0], len(runs))
-                answers = program.step({n: (state, given) for n, (_, state, given) in asked.items()})
-            except Exception as error:  # out of memory, perhaps: every run fails by it, and closes what it has opened
-                answers = [error] * len(runs)
+                program = made[place][1] if made is not None else Program(list(own.values()))
+                found = program.step({numbers.index(n): request.given for n, request in own.items()})
+                programs.append((numbers, program))
+            except Exception as error:  # out of memory, perhaps: these runs fail by it, and close what they have opened
+                found = [error] * len(numbers)
+            for number, answer in zip(numbers, found, strict=False):
+                answers[number] = answer
+
+
+def _parted(asked: Mapping[int, Request]) -> list[list[int]]:
+    """The numbers of the runs whose first steps have the same shapes."""
+    found: dict[Any, list[int]] = {}
+    for number, request in asked.items():
+        found.setdefault(request.shape, []).append(number)
+    return list(found.values())
 
 
 class _Coroutine:
@@ -148,109 +166,3 @@ class _Coroutine:
             self._error = error
         self.over = True
         self._back.release()
-
-
-class Program:
-    """The steps of `count` runs as one program. A run that is over leaves its place idle."""
-
-    @pinned()
-    def __init__(self, config: RunConfig, count: int):
-        devices = jax.local_devices()
-        self._each = _per_device(count, len(devices))
-        devices = devices[: -(-count // self._each)]
-        self._count = self._each * len(devices)  # the places past the last run are idle
-        self._devices, self._mesh = devices, Mesh(np.array(devices), (COPIES,))
-        self._spread = NamedSharding(self._mesh, PartitionSpec(COPIES))
-        self._config, self._compiled = config, None
-        self._state: Any = None
-        self._given: list[tuple[Any, ...]] = []  # to each run's step, the newest
-
-    @pinned()
-    def step(self, asked: Mapping[int, tuple[Any, tuple[Any, ...]]]) -> list[tuple[Any, Any]]:
-        """One step of each run in `asked`: its state, and what its step is given beside the state."""
-        some_state, some_given = next(iter(asked.values()))
-        if self._state is None:
-            states = [asked[n][0] if n in asked else some_state for n in range(self._count)]
-            self._state, self._given = self._stacked(states), [some_given] * self._count
-        for number, (_, given) in asked.items():
-            self._given[number] = given
-        given = [jax.device_put(np.stack(values), self._spread) for values in zip(*self._given, strict=True)]
-        if self._compiled is None:
-            self._compiled = jax.jit(self._function(), donate_argnums=0).lower(self._state, *given).compile()
-        self._state, metrics = self._compiled(self._state, *given)
-        return [
-            (Copy(self._state, n, self._each), {k: _Figure(v, n) for k, v in metrics.items()})
-            for n in range(self._count)
-        ]
-
-    def _function(self) -> Callable[..., Any]:
-        def one(state: TrainState, tokens_ABT1: Any, rate: Any, seed: Any, decay: Any):
-            optimizer = copy.copy(self._config.optimizer)
-            object.__setattr__(optimizer, "weight_decay", decay)  # traced: no check can read it
-            return make_train_step(dataclasses.replace(self._config, optimizer=optimizer))(
-                state, tokens_ABT1, rate, seed
-            )
-
-        several = jax.vmap(one)
-        if len(self._devices) == 1:
-            return several
-        spec = PartitionSpec(COPIES)
-        return jax.shard_map(several, mesh=self._mesh, in_specs=spec, out_specs=spec, check_vma=False)
-
-    def _stacked(self, states: list[Any]) -> Any:
-        """States, each on its own device, as arrays `(count, ...)` over the devices."""
-        rows = range(0, self._count, self._each)
-        stack = jax.jit(lambda *leaves: jnp.stack(leaves))
-
-        def whole(*leaves: jax.Array) -> jax.Array:
-            parts = [
-                stack(*(jax.device_put(leaf, device) for leaf in leaves[first : first + self._each]))
-                for first, device in zip(rows, self._devices, strict=True)
-            ]
-            shape = (self._count, *leaves[0].shape)
-            return jax.make_array_from_single_device_arrays(shape, self._spread, parts)
-
-        return jax.tree.map(whole, *states)
-
-
-class Copy:
-    """One run's `TrainState` among the stacked ones; its arrays are taken out when they are asked for."""
-
-    def __init__(self, stacked: TrainState, number: int, each: int):
-        self._stacked, self._number, self._each = stacked, number, each
-
-    @property
-    def step(self) -> jax.Array:
-        return self._own(self._stacked.step)
-
-    @property
-    def params(self) -> Any:
-        return self._own(self._stacked.params)
-
-    @property
-    def opt_state(self) -> Any:
-        return self._own(self._stacked.opt_state)
-
-    def _own(self, tree: Any) -> Any:
-        first = self._number // self._each * self._each
-        here = lambda x: next(s.data for s in x.addressable_shards if (s.index[0].start or 0) == first)  # noqa: E731
-        return _take(jax.tree.map(here, tree), self._number - first)
-
-
-class _Figure:
-    """One run's metric among the stacked ones, read when it is asked for."""
-
-    def __init__(self, stacked: jax.Array, number: int):
-        self._stacked, self._number = stacked, number
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.asarray(self._stacked)[self._number]
-
-
-@jax.jit
-def _take(tree: Any, number: Any) -> Any:
-    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number, keepdims=False), tree)
-
-
-def _per_device(count: int, devices: int) -> int:
-    return -(-count // devices)
