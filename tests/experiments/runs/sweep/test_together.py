@@ -69,7 +69,7 @@ def members(out, text):
     return [member(arm, changes) for arm, changes in ARMS.items()]
 
 
-def make(way, out, text, count=len(ARMS)):
+def make(way, out, text, count=None):
     runs = members(out, text)[:count]
     assert make_runs(runs, way, Console(quiet=True)) == []
     return runs
