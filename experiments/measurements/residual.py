@@ -27,25 +27,27 @@ def norm_at(model: ModelConfig, seed: int, tokens_BT: np.ndarray) -> float:
     """The root mean square of what the layers have added to the embeddings, over that of the embeddings.
 
     Independent branches of one size add up like the square root of their number. GPT-2's factor 1/sqrt(N) keeps the sum
-    the same at every depth.
+    the same at every depth. The layers are scanned, so that depth costs no compilation. The initialisation then draws
+    other numbers of the same law.
     """
     import jax
     import jax.numpy as jnp
 
-    from gpt_jax.model.decoder import GPT, Block
+    from gpt_jax.model.decoder import GPT, Period
     from gpt_jax.training.state import INITIALIZATION, purpose_key
 
-    model = dataclasses.replace(model, scan_layers=False, remat="none", matmul_dtype="float32")
-    decoder = GPT(model)
+    model = dataclasses.replace(model, scan_layers=True, remat="none", matmul_dtype="float32")
+    period, caches = Period(model), (None,) * model.attention_period
 
     @jax.jit
     def ratio(key, tokens_BT):
-        params: Any = decoder.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
-        _, seen = decoder.apply(
-            {"params": params}, tokens_BT, capture_intermediates=lambda module, _: isinstance(module, Block)
-        )
-        last_BTM, _ = seen["intermediates"][f"block_{model.n_layer - 1}"]["__call__"][0]
+        params: Any = GPT(model).init(key, jnp.zeros((1, 1), jnp.int32))["params"]
         first_BTM = params["wte"][tokens_BT] + params["wpe"][: tokens_BT.shape[1]]
+
+        def layer(x_BTM, own):
+            return period.apply({"params": own}, x_BTM, caches, None, True)[0], None
+
+        last_BTM, _ = jax.lax.scan(layer, first_BTM, params["blocks"])
         return jnp.sqrt(jnp.mean((last_BTM - first_BTM) ** 2) / jnp.mean(first_BTM**2))
 
     return float(ratio(purpose_key(seed, INITIALIZATION), jnp.asarray(tokens_BT)))
