@@ -1,21 +1,30 @@
 """One training step, ours beside a plain linen port and a GPT in PyTorch, alternating in one run.
 
-The model is nanoGPT's character preset: 6 layers, 384 wide, 6 heads, 256 tokens, 12 sequences, 65 characters,
-10.7 M parameters, no dropout; AdamW and a gradient clip of 1. All of them do the same work; "products" has bfloat16
-operands, float32 sums and float32 activations.
+All of them do the same work, without dropout: AdamW and a gradient clip of 1. "products" has bfloat16 operands, float32
+sums and float32 activations; "turned" is model.turned_gradients=true; "compile" is `torch.compile`. The sizes:
 
-    python benchmarks/train_step.py                # 10 rounds, about 4 minutes on 2 CPU cores
+    10m    6 layers of 384, 256 tokens, 12 sequences, 65 characters: nanoGPT's character preset, 10.7 M parameters
+    10m8k  the same with 8,192 entries
+    30m    8 layers of 512, 512 tokens, 4 sequences, 8,192 entries
+    124m   GPT-2's smallest: 12 layers of 768, 512 tokens, 2 sequences, 50,257 entries
+
+    python benchmarks/train_step.py                # 10m, 5 rounds, some minutes on 2 CPU cores
+    python benchmarks/train_step.py --size 124m --only torch/float32 torch-compile/float32 ours/float32-turned
     python benchmarks/train_step.py --quick        # 3 rounds of a smaller model: does it run?
-    python benchmarks/train_step.py --only ours/float32 linen/float32
+    python benchmarks/train_step.py --shares       # where one step's time goes, by kind of work
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import statistics
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -23,14 +32,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.profiler import ProfileData
 from machine import HAS_TORCH, alternate, matmul_peaks, ratios, table, where
 
+from experiments.runs.profiling.breakdown import WINDOW
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 from gpt_jax.model.costs import forward_flops_per_token
 from gpt_jax.training.host_memory import keep_freed_memory
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
+# Sizes of the model by name, and the sequences of a batch.
+SIZES: dict[str, tuple[dict[str, int], int]] = {
+    "10m": (dict(vocab_size=65, context_length=256, n_layer=6, n_head=6, d_model=384), 12),
+    "10m8k": (dict(vocab_size=8192, context_length=256, n_layer=6, n_head=6, d_model=384), 12),
+    "30m": (dict(vocab_size=8192, context_length=512, n_layer=8, n_head=8, d_model=512), 4),
+    "124m": (dict(vocab_size=50257, context_length=512, n_layer=12, n_head=12, d_model=768), 2),
+    "quick": (dict(vocab_size=65, context_length=64, n_layer=2, n_head=2, d_model=128), 4),
+}
 LEARNING_RATE, DECAY, CLIP = 1e-3, 0.1, 1.0
 Step = Callable[[], float]  # trains on the batch once more, waits, and returns the loss
 
@@ -39,12 +58,16 @@ def no_dropout(**sizes: Any) -> ModelConfig:
     return ModelConfig(**sizes, embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0)
 
 
-def ours(model: ModelConfig, tokens_BT1: np.ndarray) -> Step:
-    config = RunConfig(
+def run_config(model: ModelConfig, sequences: int) -> RunConfig:
+    return RunConfig(
         model=model,
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, b2=0.99, weight_decay=DECAY, clip_norm=CLIP),
-        training=TrainingConfig(batch_tokens=tokens_BT1.shape[0] * model.context_length),
+        training=TrainingConfig(batch_tokens=sequences * model.context_length),
     )
+
+
+def ours(model: ModelConfig, tokens_BT1: np.ndarray) -> Step:
+    config = run_config(model, len(tokens_BT1))
     train_step = jax.jit(make_train_step(config), donate_argnums=0)
     state, batch = jax.jit(lambda: init_state(config))(), jnp.asarray(tokens_BT1)[None]
 
@@ -118,8 +141,8 @@ def linen(model: ModelConfig, tokens_BT1: np.ndarray) -> Step:
     return step
 
 
-def torch_eager(model: ModelConfig, tokens_BT1: np.ndarray, dtype: str) -> Step:
-    """The same step in eager PyTorch: fused causal attention, autocast when `dtype` is bfloat16."""
+def torch_step(model: ModelConfig, tokens_BT1: np.ndarray, dtype: str, compiled: bool = False) -> Step:
+    """The same step in PyTorch, eager or by `torch.compile`: fused causal attention, autocast for bfloat16."""
     import torch
     from torch import nn as tnn
     from torch.nn import functional as F
@@ -163,10 +186,15 @@ def torch_eager(model: ModelConfig, tokens_BT1: np.ndarray, dtype: str) -> Step:
     ]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
 
-    def step() -> float:
+    def loss_of():
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
             logits = module(tokens[:, :-1])
-            loss = F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+            return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+
+    forward = torch.compile(loss_of) if compiled else loss_of
+
+    def step() -> float:
+        loss = forward()
         loss.backward()
         tnn.utils.clip_grad_norm_(module.parameters(), CLIP)
         optimizer.step()
@@ -182,33 +210,87 @@ def candidates(model: ModelConfig, tokens_BT1: np.ndarray) -> dict[str, Callable
     out = {
         "linen/float32": lambda: linen(model, tokens_BT1),
         "ours/float32": lambda: ours(model, tokens_BT1),
+        "ours/float32-turned": lambda: ours(dataclasses.replace(model, turned_gradients=True), tokens_BT1),
         "ours/products": lambda: ours(dataclasses.replace(model, matmul_dtype="bfloat16"), tokens_BT1),
         "ours/bfloat16": lambda: ours(bfloat16, tokens_BT1),
         "ours/float32-scan": lambda: ours(dataclasses.replace(model, scan_layers=True), tokens_BT1),
         "ours/float32-mask": lambda: ours(dataclasses.replace(model, attention_implementation="mask"), tokens_BT1),
     }
     if HAS_TORCH:
-        out["torch/float32"] = lambda: torch_eager(model, tokens_BT1, "float32")
-        out["torch/bfloat16"] = lambda: torch_eager(model, tokens_BT1, "bfloat16")
+        for dtype in ("float32", "bfloat16"):
+            out[f"torch/{dtype}"] = partial(torch_step, model, tokens_BT1, dtype)
+            out[f"torch-compile/{dtype}"] = partial(torch_step, model, tokens_BT1, dtype, compiled=True)
     return out
+
+
+def shares(model: ModelConfig, tokens_BT1: np.ndarray, steps: int = 4) -> list[tuple[str, ...]]:
+    """Where the time of our step goes, by kind of work: rows of a table, out of a profile of `steps` steps."""
+    config = run_config(model, len(tokens_BT1))
+    state, batch = jax.jit(lambda: init_state(config))(), jnp.asarray(tokens_BT1)[None]
+    rest = batch, np.float32(LEARNING_RATE), np.uint32(0)
+    step = jax.jit(make_train_step(config), donate_argnums=0).lower(state, *rest).compile()
+    with tempfile.TemporaryDirectory() as folder:
+        state, _ = step(state, *rest)
+        jax.block_until_ready(state)
+        with jax.profiler.trace(folder), jax.profiler.TraceAnnotation(WINDOW):
+            for _ in range(steps):
+                state, _ = step(state, *rest)
+            jax.block_until_ready(state)
+        found = work_shares(next(Path(folder).rglob("*.xplane.pb")), step.as_text())
+    return [(kind, f"{share:.1%}") for kind, share in sorted(found.items(), key=lambda item: -item[1])]
+
+
+def work_shares(profile: Path, program: str) -> dict[str, float]:
+    """The part of each kind of work in the processor time of all recorded operations of `program`."""
+    scopes = {}
+    for line in program.splitlines():
+        if match := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = \S+ ([\w\-]+)\(", line):
+            scope = re.search(r'op_name="([^"]*)"', line)
+            scopes[match[1]] = scope[1] if scope else ""
+    spent: Counter[str] = Counter()
+    for plane in ProfileData.from_file(str(profile)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = str(dict(event.stats).get("hlo_op", ""))
+                if name in scopes and not name.startswith(("while", "call", "conditional")):
+                    spent[kind_of_work(name, scopes[name])] += event.duration_ns
+    return {kind: ns / spent.total() for kind, ns in spent.items()}
+
+
+def kind_of_work(name: str, scope: str) -> str:
+    """By an operation's name in the compiled program, and where the model's code has it."""
+    product = "dot" in name or "ynn" in name
+    if "/attention/" in scope and "/qkv/" not in scope and "/out/" not in scope:
+        return "attention"
+    if "hidden" in scope:
+        return "products" if product else "copies" if re.match("copy|transpose", name) else "norms, gelu, the rest"
+    if "jvp" in scope:
+        return f"vocabulary: {'products' if product else 'the rest'}"
+    return "optimizer"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="timed steps of each (default 10)")
+    parser.add_argument("--size", choices=[name for name in SIZES if name != "quick"], default="10m", help="(10m)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each (default 5)")
+    parser.add_argument("--shares", action="store_true", help="only our step's time by kind of work, in float32")
     parser.add_argument("--quick", action="store_true", help="a 2-layer model, 3 rounds: checks that it runs")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the candidates (default: not scan, mask)")
     arguments = parser.parse_args()
 
     keep_freed_memory()  # as `python -m experiments` does; it serves every candidate alike
-    model = no_dropout(vocab_size=65, context_length=256, n_layer=6, n_head=6, d_model=384)
-    batch, rounds = 12, arguments.rounds
-    if arguments.quick:
-        model, batch, rounds = dataclasses.replace(model, n_layer=2, n_head=2, d_model=128, context_length=64), 4, 3
-    tokens_BT1 = np.random.default_rng(0).integers(0, 65, (batch, model.context_length + 1), np.int32)
+    sizes, batch = SIZES["quick" if arguments.quick else arguments.size]
+    model, rounds = no_dropout(**sizes), 3 if arguments.quick else arguments.rounds
+    tokens_BT1 = np.random.default_rng(0).integers(0, model.vocab_size, (batch, model.context_length + 1), np.int32)
+    if arguments.shares:
+        print(where())
+        for name, turned in (("ours/float32", False), ("ours/float32-turned", True)):
+            print(table((name, "share"), shares(dataclasses.replace(model, turned_gradients=turned), tokens_BT1)), "\n")
+        return
 
     builders = candidates(model, tokens_BT1)
     chosen = arguments.only or [name for name in builders if not name.endswith(("scan", "mask"))]
+    chosen.sort(key=lambda name: not name.startswith("torch"))  # the first is what the others are compared with
     wrong = [name for name in chosen if name not in builders]
     if wrong:
         parser.error(f"--only {wrong[0]!r}: allowed: {', '.join(builders)}")

@@ -62,6 +62,9 @@ class ModelConfig:
     # "bfloat16" is the fastest on a CPU with bfloat16 units, and slower than "float32" on one without. "auto": the
     # commands that train measure it, and put the type here before the run begins (model/fastest.py).
     matmul_dtype: Literal["compute", "float32", "bfloat16", "auto"] = "compute"
+    # Gradients of weights are formed with the narrower operand transposed, and turned (model/products.py). That makes a
+    # float32 step a tenth faster on a CPU; it rounds otherwise than the published runs did.
+    turned_gradients: bool = False
     scan_layers: bool = False
     remat: Literal["none", "dots", "full"] = "none"
     # Positions of each sequence whose logits exist at once in training; None: the most that fit a quarter of a GiB.

@@ -149,7 +149,7 @@ def auxiliary_loss(
     if o.auxiliary_rows == "positions" and "wpe" in params["model"]:
         head_VM = jnp.concatenate([head_VM, params["model"]["wpe"]])
     chunk = loss_chunk(o.model, *targets_ST.shape)
-    return cross_entropy(h_STM, head_VM, targets_ST, weights_ST, matmul_dtype(o.model), chunk)
+    return cross_entropy(h_STM, head_VM, targets_ST, weights_ST, matmul_dtype(o.model), chunk, o.model.turned_gradients)
 
 
 def losses(

@@ -62,7 +62,8 @@ class Linear(nn.Module):
         shape = (*x.shape[-self.inputs :], *self.features)
         w: jax.Array = self.param("kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, held)
         b: jax.Array = self.param("bias", nn.initializers.zeros, self.features, held)
-        xw: jax.Array = product(x.astype(dtype), w, self.inputs, matmul_dtype(c), self.axes, self.regather)
+        how = self.inputs, matmul_dtype(c), self.axes, self.regather, c.turned_gradients
+        xw: jax.Array = product(x.astype(dtype), w, *how)
         return kept(xw) + jnp.broadcast_to(b.astype(dtype), xw.shape)
 
 

@@ -36,9 +36,15 @@ def contract(
     return jax.lax.dot_general(a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=out)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
 def product(
-    x: jax.Array, w: jax.Array, inputs: int, dtype: jnp.dtype, axes: Axes = (), regather: bool = False
+    x: jax.Array,
+    w: jax.Array,
+    inputs: int,
+    dtype: jnp.dtype,
+    axes: Axes = (),
+    regather: bool = False,
+    turned: bool = False,
 ) -> jax.Array:
     """`x W`: sums over the last `inputs` axes of `x` and the first of `w`, `(..., outputs)` in x's dtype.
 
@@ -48,7 +54,8 @@ def product(
     `axes` are w's logical axes on a mesh; those of `x` and of the result follow. What only storage splits (the "embed"
     axis of a weight, the "width" of an activation) is gathered for a product, after rounding, and each result is summed
     straight into its split form. With `regather`, the backward pass gathers x again: without that, the gathered x of a
-    recomputed block's first product would live through all of the block's backward pass.
+    recomputed block's first product would live through all of the block's backward pass. `turned` is
+    `weight_gradient`'s.
     """
     x_axes, y_axes = _activations(axes, inputs)
     out, contracted = x.dtype, range(x.ndim - inputs, x.ndim)
@@ -56,11 +63,11 @@ def product(
     return constrain(contract(x, w, contracted, range(inputs), dtype, out), *y_axes)
 
 
-def _product_forward(x, w, inputs, dtype, axes, regather):
-    return product(x, w, inputs, dtype, axes, regather), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
+def _product_forward(x, w, inputs, dtype, axes, regather, turned):
+    return product(x, w, inputs, dtype, axes, regather, turned), (x.astype(dtype), w, jnp.zeros((0,), x.dtype))
 
 
-def _product_backward(inputs, dtype, axes, regather, saved, g):
+def _product_backward(inputs, dtype, axes, regather, turned, saved, g):
     x, w, like = saved
     batch = x.ndim - inputs
     x_axes, y_axes = _activations(axes, inputs)
@@ -68,11 +75,25 @@ def _product_backward(inputs, dtype, axes, regather, saved, g):
         x, g = together(constrain(x, *x_axes), g)
     g, w_whole = gathered(g.astype(dtype), y_axes), gathered(rounded(w, dtype, axes), axes)
     dx = constrain(contract(g, w_whole, range(batch, g.ndim), range(inputs, w.ndim), dtype, like.dtype), *x_axes)
-    dw = contract(gathered(x, x_axes), g, range(batch), range(batch), dtype)
+    dw = weight_gradient(gathered(x, x_axes), g, batch, dtype, turned)
     return together(dx, constrain(dw.astype(w.dtype), *axes))
 
 
 product.defvjp(_product_forward, _product_backward)
+
+
+def weight_gradient(x: jax.Array, g: jax.Array, batch: int, dtype: jnp.dtype, turned: bool) -> jax.Array:
+    """`x^T g` over the first `batch` axes of both, float32, of the shape of the weight.
+
+    XLA's CPU back end transposes x for it, element by element, within the loop that computes x: for a wide x of float32
+    this took as long as the product. With `turned`, the product is formed as `g^T x` where x is the wider one, and the
+    result is turned, which is smaller. The barrier keeps the compiler from undoing that. Results differ in rounding.
+    """
+    if not turned or x.size <= g.size:
+        return contract(x, g, range(batch), range(batch), dtype)
+    dw = jax.lax.optimization_barrier(contract(g, x, range(batch), range(batch), dtype))
+    outputs = g.ndim - batch
+    return jnp.moveaxis(dw, range(outputs), range(-outputs, 0))
 
 
 def _activations(axes: Axes, inputs: int) -> tuple[Axes, Axes]:

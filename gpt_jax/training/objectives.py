@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gpt_jax.config import ModelConfig
 from gpt_jax.model.interface import hidden
 from gpt_jax.model.linear import matmul_dtype
-from gpt_jax.model.products import contract
+from gpt_jax.model.products import contract, weight_gradient
 from gpt_jax.sharding import constrain, mesh_in_use, on_cuda
 
 # Float32 logits that exist at once on a device: a quarter of a GiB. CUDA, where each chunk reads and writes the whole
@@ -56,15 +56,21 @@ def _ids(logits: jax.Array) -> jax.Array:
     return jax.lax.broadcasted_iota(jnp.int32, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def cross_entropy(
-    h_BTM: jax.Array, head_VM: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array, dtype: jnp.dtype, chunk: int
+    h_BTM: jax.Array,
+    head_VM: jax.Array,
+    targets_BT: jax.Array,
+    weights_BT: jax.Array,
+    dtype: jnp.dtype,
+    chunk: int,
+    turned: bool = False,
 ) -> jax.Array:
     """`sum of weight * -log softmax(h W^T)[target]` in nats, a float32 scalar, without holding all logits at once.
 
     `chunk` positions of every sequence at a time have logits. Where a gradient is wanted it is formed with them, in
     the same pass: nothing is computed twice, and what is kept has the sizes of `h` and `W`. Products have operands in
-    `dtype` and float32 sums. Targets with weight 0 may be anything.
+    `dtype` and float32 sums; `turned` is `weight_gradient`'s. Targets with weight 0 may be anything.
     """
     nats_BT = next_token_nats(h_BTM, head_VM, targets_BT, dtype, chunk)
     return (nats_BT * weights_BT).sum()
@@ -80,7 +86,9 @@ def next_token_nats(
     return jnp.where(targets_BT >= 0, nats_BT, 0.0)
 
 
-def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient: bool) -> tuple[Any, Any, Any]:
+def _cross_entropy(
+    h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient: bool, turned: bool = False
+) -> tuple[Any, Any, Any]:
     """Nats of each position, and the gradients of their weighted sum by `h` (in h's dtype) and `W` (float32), or zeros
     where none are wanted."""
     size = head_VM.shape[0]
@@ -109,7 +117,7 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
             return dw_VM, (nats_BT, jnp.zeros(()))
         g_BTV = (jnp.exp(logits_BTV - log_z_BT[..., None]) - is_target_BTV) * weights_BT[..., None]
         dh_BTM = contract(g_BTV, w_VM, range(2, 3), range(1), dtype, h_BTM.dtype)
-        dw_VM += constrain(contract(g_BTV, h_BTM, range(2), range(2), dtype), "vocab", "embed")
+        dw_VM += constrain(weight_gradient(g_BTV, h_BTM, 2, dtype, turned), "vocab", "embed")
         return dw_VM, (nats_BT, constrain(dh_BTM, "batch", None, "width"))
 
     dw_VM = constrain(jnp.zeros(w_VM.shape, jnp.float32), "vocab", "embed") if with_gradient else jnp.zeros(())
@@ -132,12 +140,12 @@ def _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gr
     return nats_BT, dh_BTM, dw_VM
 
 
-def _cross_entropy_forward(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk):
-    nats_BT, dh_BTM, dw_VM = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, with_gradient=True)
+def _cross_entropy_forward(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, turned):
+    nats_BT, dh_BTM, dw_VM = _cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, dtype, chunk, True, turned)
     return (nats_BT * weights_BT).sum(), (dh_BTM, dw_VM.astype(head_VM.dtype))
 
 
-def _cross_entropy_backward(dtype, chunk, saved, g):
+def _cross_entropy_backward(dtype, chunk, turned, saved, g):
     dh_BTM, dw_VM = saved
     return (dh_BTM * g).astype(dh_BTM.dtype), (dw_VM * g).astype(dw_VM.dtype), None, None
 
@@ -171,4 +179,4 @@ def language_model_loss(
     targets_BT = tokens_BT1[:, 1:]
     weights_BT = (targets_BT >= 0).astype(jnp.float32)
     chunk = loss_chunk(config, *targets_BT.shape)
-    return cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, matmul_dtype(config), chunk)
+    return cross_entropy(h_BTM, head_VM, targets_BT, weights_BT, matmul_dtype(config), chunk, config.turned_gradients)
