@@ -186,13 +186,14 @@ def test_gpt1_initialisation_is_one_normal_for_all():
 
 def test_the_unscaled_initialisation_differs_from_gpt2s_in_the_residual_projections_alone():
     scaled, unscaled = (
-        init(dataclasses.replace(TINY, n_layer=8, initialization=name)) for name in ("gpt2", "gpt2-unscaled")
+        init(dataclasses.replace(TINY, n_layer=2, initialization=name)) for name in ("gpt2", "gpt2-unscaled")
     )
-    ratio = jax.tree.map(lambda ours, theirs: float(jnp.linalg.norm(ours) / jnp.linalg.norm(theirs)), scaled, unscaled)
-    for n in range(8):
-        block = ratio[f"block_{n}"]
-        assert block["mlp"]["down"]["kernel"] == block["attention"]["out"]["kernel"] == pytest.approx(1 / 4)
-        assert block["mlp"]["up"]["kernel"] == block["attention"]["qkv"]["kernel"] == 1
+    norms = (jax.tree.map(np.linalg.norm, params) for params in (scaled, unscaled))
+    with np.errstate(invalid="ignore"):  # biases are 0
+        ratio = jax.tree.map(np.divide, *norms)
+    block = ratio["block_1"]
+    assert block["mlp"]["down"]["kernel"] == pytest.approx(1 / 2) == block["attention"]["out"]["kernel"]
+    assert block["mlp"]["up"]["kernel"] == block["attention"]["qkv"]["kernel"] == 1
     assert ratio["wte"] == ratio["wpe"] == 1
 
 

@@ -35,6 +35,7 @@ def test_the_norm_is_that_of_the_blocks_sum_over_the_embeddings():
     assert norm_at(MODEL, 3, TOKENS) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_layers_add_up_like_the_square_root_of_their_number_without_the_factor_only():
     norms = {
         name: [norm_at(dataclasses.replace(MODEL, initialization=name, n_layer=n), 0, TOKENS) for n in (1, 8)]

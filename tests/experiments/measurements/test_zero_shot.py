@@ -9,9 +9,9 @@ from gpt_jax.evaluation.requests import Choice, Likelihood, LogLikelihood
 
 
 def test_items_are_of_test_plays_alone_and_the_same_at_every_call():
-    for items in (last_words, orders, next_lines):
-        found = items()
-        assert len(found) >= 1000 and found == items()
+    assert orders() == orders()
+    for found in (last_words(), orders(), next_lines()):
+        assert len(found) >= 1000
         assert {item["name"].split(".")[0] for item in found} == set(TEST)
 
 
