@@ -6,6 +6,7 @@ under the pointer.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from experiments.verdicts.statistics import t_interval
 Chart = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"  # the dialect's name: nothing is fetched from there
 POINTS = 60  # of a curve, at the most
+LABEL = 24  # characters in a line of a comparison's name, beside a plot on a phone
 FEW = 8  # so many places on an axis are each named
 VERDICT_COLORS = {
     "reproduced": "#2e8b57",
@@ -39,12 +41,21 @@ class Curve:
 
 
 def band_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """The mean of some runs of an arm at the x that all of them have, with Student's 95 % interval of two and more."""
+    """The mean of some runs of an arm at the x that all of them have, with Student's 95 % interval of two and more.
+
+    Runs with equally many points, as fine-tunings after each epoch, are paired point by point, at the mean of their x:
+    each seed draws examples of other lengths.
+    """
     shared = [x for x in curves[0].x if all(x in curve.x for curve in curves)]
-    places = sorted({*np.linspace(0, len(shared) - 1, POINTS).round().astype(int).tolist()}) if shared else []
+    count, *others = {len(curve.x) for curve in curves}
+    if others or len(shared) == count:
+        found = [(x, [curve.y[list(curve.x).index(x)] for curve in curves]) for x in shared]
+    else:
+        xs, ys = zip(*(curve.x for curve in curves), strict=True), zip(*(curve.y for curve in curves), strict=True)
+        found = [(float(np.mean(x)), list(y)) for x, y in zip(xs, ys, strict=True)]
+    places = sorted({*np.linspace(0, len(found) - 1, POINTS).round().astype(int).tolist()}) if found else []
     rows = []
-    for x in (shared[place] for place in places):
-        values = [curve.y[list(curve.x).index(x)] for curve in curves]
+    for x, values in (found[place] for place in places):
         row = {"arm": curves[0].arm, "runs": STATES[curves[0].failed], "n": len(values), "x": x}
         row["mean"] = float(np.mean(values))
         if len(values) > 1:
@@ -124,6 +135,7 @@ def forest(judged: Sequence[Judged]) -> Chart:
     rows = [
         {
             "name": one.comparison.title,
+            "label": _in_lines(one.comparison.title),
             "verdict": one.verdict,
             "stated": one.comparison.stated,
             "n": one.n,
@@ -134,17 +146,17 @@ def forest(judged: Sequence[Judged]) -> Chart:
         for one in judged
     ]
     dots = [
-        {"name": one.comparison.title, "seed": seed, "difference": difference}
+        {"name": one.comparison.title, "label": _in_lines(one.comparison.title), "seed": seed, "difference": difference}
         for one in judged
         for seed, difference in one.differences.items()
     ]
     metric = judged[0].comparison.metric
     y = {
-        "field": "name",
+        "field": "label",
         "type": "nominal",
         "title": None,
-        "sort": [one["name"] for one in rows],
-        "axis": {"labelLimit": 260},
+        "sort": [one["label"] for one in rows],
+        "axis": {"labelExpr": "split(datum.label, '\\n')"},
     }
     found = [verdict for verdict in VERDICT_COLORS if any(row["verdict"] == verdict for row in rows)]
     color = {
@@ -160,7 +172,7 @@ def forest(judged: Sequence[Judged]) -> Chart:
         *({"field": f, "type": "quantitative", "title": t, "format": "+.4~f"} for f, t in INTERVAL),
         {"field": "n", "type": "quantitative", "title": "pairs"},
     ]
-    x = {"type": "quantitative", "title": f"{metric}: treatment less control"}
+    x = {"type": "quantitative", "title": metric}
     return {
         **_base(rows),
         "height": {"step": 34},
@@ -199,6 +211,10 @@ def forest(judged: Sequence[Judged]) -> Chart:
             },
         ],
     }
+
+
+def _in_lines(title: str) -> str:
+    return "\n".join(textwrap.wrap(title, LABEL))
 
 
 INTERVAL = (("estimate", "difference"), ("low", "95 % from"), ("high", "95 % to"))

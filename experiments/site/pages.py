@@ -173,7 +173,8 @@ def _forests(judged: Sequence[Judged], scale: str) -> dict[str, Chart]:
 def _curves(experiment: Experiment, results: Sequence[Result], scale: str) -> dict[str, tuple[str, Chart]]:
     """The validation loss by tokens, and each metric of the claim that is a list. Runs that failed are told apart."""
     loss = [Curve(r.arm, curve.tokens, curve.value, bool(r.failure)) for r in results if (curve := r.curve(LOSS)).step]
-    drawn = [("Validation loss", charts.curves(loss, "tokens seen", "nats/token"))] if loss else []
+    unit = "nats/example" if experiment.base.kind == "finetuning" else "nats/token"
+    drawn = [("Validation loss", charts.curves(loss, "tokens seen", unit))] if loss else []
     for metric, axis in experiment.profiles.items():
         lists = ((r, r.metrics.get(metric)) for r in results)
         own = [
@@ -181,6 +182,7 @@ def _curves(experiment: Experiment, results: Sequence[Result], scale: str) -> di
         ]
         if own:
             drawn.append((metric, charts.curves(own, axis, metric)))
+    drawn = [one for one in drawn if one[1]["data"]["values"]]  # a plot of nothing has no height that ends
     return {f"{scale}-curve-{number}": one for number, one in enumerate(drawn, 1)}
 
 
@@ -239,7 +241,7 @@ def _commands(experiment: Experiment, scale: str, path: Path) -> list[tuple[str,
     return [
         ("This command runs the claim, and goes on where it stopped:", f"{START} run {name} --scale {scale}"),
         ("This command gives the verdicts on your runs:", f"{START} report {name}"),
-        ("This command gives the verdicts on the published runs again:", f"{START} report {name} --published"),
+        ("This command gives the verdicts on the published runs again:", f"{START} report {name} --from published"),
         (
             "This command makes three of the published runs again, and compares them bit by bit:",
             f"{START} verify {file} --sample 3 --rerun",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.experiment import load, names
 from experiments.published.file import RESULTS, published_files
@@ -40,6 +42,7 @@ def write_site(folder: Path, root: Path = RESULTS, report: Callable[[str, int, i
     scripts = {"library": library(), "drawing": (TEMPLATES / "drawing.js").read_text(encoding="utf-8")}
     loader = jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8")
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    templates.filters["code"] = with_code
     templates.globals |= {
         "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
         "rule": " ".join(RULE.split()),
@@ -55,6 +58,13 @@ def write_site(folder: Path, root: Path = RESULTS, report: Callable[[str, int, i
     write_atomically(folder / "index.html", templates.get_template("index.html").render(pages=pages, lead=lead(pages)))
     report("pages", len(names()), len(names()))
     return folder / "index.html"
+
+
+def with_code(text: str) -> Any:
+    """`text` as HTML in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def lead(pages: Sequence[Page]) -> str:

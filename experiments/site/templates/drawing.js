@@ -10,7 +10,7 @@ function draw() {
     background: "transparent",
     font: "system-ui, sans-serif",
     view: { stroke: null },
-    axis: { ...labels, gridColor: line, domainColor: line, tickColor: line, labelLimit: narrow ? 120 : 300 },
+    axis: { ...labels, gridColor: line, domainColor: line, tickColor: line, labelLimit: narrow ? 160 : 300 },
     legend: { ...labels, orient: "bottom", columns: narrow ? 2 : 5, labelLimit: 150, symbolOpacity: 1 },
     rule: { color: text },
     circle: { color: text },

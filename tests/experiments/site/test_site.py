@@ -1,5 +1,6 @@
 """The pages say what the published runs say, need nothing from outside, and their plots hold the runs' figures."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,8 @@ import pytest
 
 from experiments.published.file import path_of, write_lines
 from experiments.published.line import published_run
+from experiments.runs import results as results_of
+from experiments.runs.results import LOSS
 from experiments.site import charts, pages, write
 from experiments.site.charts import Curve
 from experiments.verdicts.judge import judge_all
@@ -87,6 +90,22 @@ def test_a_band_is_students_interval_of_the_mean_at_the_places_that_all_runs_hav
     assert rows[0]["high"] - rows[0]["low"] == pytest.approx(2 * 12.7062 * 1.0, rel=1e-4)  # t(1) of two runs, 2 apart
 
 
+def test_runs_whose_points_lie_at_other_places_are_paired_point_by_point():
+    rows = charts.band_rows([Curve("a", (10, 20), (1.0, 2.0)), Curve("a", (12, 24), (3.0, 6.0))])
+    assert [(row["x"], row["mean"], row["n"]) for row in rows] == [(11, 2.0, 2), (22, 4.0, 2)]
+
+
+def test_a_plot_of_nothing_is_left_out(published):
+    claim, root = published
+    results = pages.read_published(path_of(claim.name, "cpu", root), claim)
+    assert len(pages._curves(claim, results, "cpu")) == 1
+    apart = [
+        dataclasses.replace(r, curves={LOSS: results_of.Curve(*[tuple(range(9 * n, 10 * n + 1))] * 3)})
+        for n, r in enumerate(results, 1)
+    ]
+    assert pages._curves(claim, apart, "cpu") == {}
+
+
 def test_failed_runs_have_a_line_of_their_own():
     chart = charts.curves([Curve("a", (1, 2), (1.0, 1.0)), Curve("a", (1, 2), (9.0, 9.0), failed=True)], "x", "y")
     rows = chart["data"]["values"]
@@ -113,6 +132,31 @@ def test_the_plots_compile_to_svg_that_holds_the_figures(published):
             assert drawn_low == pytest.approx(judged.interval.low, abs=1e-3)
         else:
             assert any("new" in x for x in labels) and any("old" in x for x in labels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_page_is_as_wide_as_the_screen_and_its_plots_have_a_height(published, tmp_path, width):
+    """A window of Chromium is at least 500 wide. Only its emulation of a phone is narrower."""
+    pytest.importorskip("vl_convert", reason="vl-convert-python is in the extra site")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    waiting = pytest.importorskip("selenium.webdriver.support.wait")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no Chromium with its driver is installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"):
+        options.add_argument(word)
+    page = write.write_site(tmp_path / "site", published[1]).parent / "made_up.html"
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as browser:
+        phone = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        browser.get(page.as_uri())
+        drawn = "return [...document.querySelectorAll('svg.marks')].map(e => e.getBoundingClientRect().height)"
+        waiting.WebDriverWait(browser, 30).until(lambda b: len(b.execute_script(drawn)) == 2)
+        assert browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+        assert all(50 < height < 600 for height in browser.execute_script(drawn))
 
 
 @pytest.mark.slow
