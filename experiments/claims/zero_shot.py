@@ -24,9 +24,12 @@ The last word's nats are themselves a log-likelihood of text. That they rise tog
 other plays. Accuracies are the claim. That a correlation over one run's checkpoints is high says that both rise with
 training, not that one causes the other; the sizes at equal tokens are the other half of the evidence.
 
-No pilot of these runs was seen. BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics, are tasks of
-`python -m experiments evaluate DIR`, which takes any run (docs/EVALUATION.md). This claim asks none of them, as models
-this small were not expected to be above chance there.
+After this was stated, and before the runs, one run of the smallest model was seen: it had 86 % of the minimal pairs,
+0.3 % of the last words and 24 % of the next lines.
+
+BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics, are tasks of `python -m experiments evaluate DIR`,
+which takes any run (docs/EVALUATION.md). This claim asks none of them, as models this small were not expected to be
+above chance there.
 """
 
 import configs
