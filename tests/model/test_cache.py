@@ -102,10 +102,10 @@ def test_one_token_may_be_attended_by_a_kernel_that_counts_keys(pattern, monkeyp
 
     monkeypatch.setattr(self_attention, "first_keys", first_keys)
     monkeypatch.setattr(self_attention.SelfAttention, "_decodes_by_kernel", lambda self, q, length: q.shape[1] == 1)
-    config = dataclasses.replace(TINY, attention=(pattern,))
-    params = GPT(config).init(jax.random.key(0), TOKENS)["params"]
+    config = dataclasses.replace(TINY, n_layer=1, attention=(pattern,))
+    params = jax.jit(GPT(config).init)(jax.random.key(0), TOKENS)["params"]
     apply = lambda t, cache=None: GPT(config).apply({"params": params}, t, cache=cache)  # noqa: E731
-    full = np.asarray(apply(TOKENS))
+    full = np.asarray(jax.jit(apply)(TOKENS))
     reached = np.array([2, 7, 3])
     _, cache = apply(rows(np.zeros(3, int), reached), init_cache(config, 3))
     for _ in range(4):
