@@ -1,9 +1,10 @@
-"""Decoding at batch 1, ours beside Transformers' cached `generate`, alternating in one run.
+"""Decoding, ours beside Transformers' cached `generate`, alternating in one run.
 
-GPT-2 124M with random weights, the same in both; a prompt of 32 tokens, greedy. A token needs every weight once,
-so the limit is the memory bandwidth: its share is weights read a second over the best measured read rate.
+GPT-2 124M with random weights, the same in both; prompts of 32 tokens, greedy. A step of the batch needs every weight
+once, so the limit is the memory bandwidth: its share is weights read a second over the best measured read rate.
 
     python benchmarks/decode.py                    # 128 new tokens, 5 rounds, about 2 minutes on 2 CPU cores
+    python benchmarks/decode.py --batch 8          # eight prompts at once
     python benchmarks/decode.py --small            # 4 layers, 256 wide: where overheads rule
     python benchmarks/decode.py --quick            # a few tokens from the small model: does it run?
 """
@@ -27,16 +28,16 @@ from gpt_jax.generation import generate
 from gpt_jax.interop import save_pretrained
 from gpt_jax.model.decoder import GPT
 
-Decode = Callable[[], list[int]]  # greedy continuation
+Decode = Callable[[], list[int]]  # greedy continuations of all prompts, joined
 
 
-def ours(config: ModelConfig, params: Any, prompt: list[int], count: int) -> Decode:
+def ours(config: ModelConfig, params: Any, prompts: list[list[int]], count: int) -> Decode:
     dtype = jnp.dtype(config.param_dtype)
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-    return lambda: generate(config, params, [prompt], count, temperature=0.0)[0]
+    return lambda: [token for row in generate(config, params, prompts, count, temperature=0.0) for token in row]
 
 
-def transformers_generate(config: ModelConfig, params: Any, prompt: list[int], count: int, dtype: str) -> Decode:
+def transformers_generate(config: ModelConfig, params: Any, prompts: list[list[int]], count: int, dtype: str) -> Decode:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -44,12 +45,12 @@ def transformers_generate(config: ModelConfig, params: Any, prompt: list[int], c
         save_pretrained(config, params, f"{folder}/model")
         model: Any = AutoModelForCausalLM.from_pretrained(f"{folder}/model", dtype=dtype)
     model.generation_config.eos_token_id = None  # so that neither stops early
-    tokens = torch.tensor([prompt])
+    tokens = torch.tensor(prompts)
 
     def decode() -> list[int]:
         with torch.inference_mode():
             out = model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=count, do_sample=False)
-        return out[0, len(prompt) :].tolist()
+        return out[:, tokens.shape[1] :].flatten().tolist()
 
     return decode
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="timed continuations of each (default 5)")
     parser.add_argument("--new-tokens", type=int, default=128, help="tokens of a continuation (default 128)")
+    parser.add_argument("--batch", type=int, default=1, help="prompts at once (default 1)")
     parser.add_argument("--small", action="store_true", help="4 layers, 256 wide, instead of GPT-2 124M")
     parser.add_argument("--quick", action="store_true", help="the small model, 8 tokens, 2 rounds")
     arguments = parser.parse_args()
@@ -74,27 +76,28 @@ def main() -> None:
         config = dataclasses.replace(config, n_layer=4, n_head=4, d_model=256)
     bfloat16 = dataclasses.replace(config, param_dtype="bfloat16", compute_dtype="bfloat16")
     params = jax.jit(GPT(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
-    prompt = np.random.default_rng(0).integers(0, config.vocab_size, 32).tolist()
+    prompts = np.random.default_rng(0).integers(0, config.vocab_size, (arguments.batch, 32)).tolist()
 
     runs = {}
     if HAS_TORCH:
-        runs["transformers/float32"] = transformers_generate(config, params, prompt, count, "float32")
-        runs["transformers/bfloat16"] = transformers_generate(config, params, prompt, count, "bfloat16")
-    runs["ours/float32"] = ours(config, params, prompt, count)
-    runs["ours/bfloat16"] = ours(bfloat16, params, prompt, count)
+        runs["transformers/float32"] = transformers_generate(config, params, prompts, count, "float32")
+        runs["transformers/bfloat16"] = transformers_generate(config, params, prompts, count, "bfloat16")
+    runs["ours/float32"] = ours(config, params, prompts, count)
+    runs["ours/bfloat16"] = ours(bfloat16, params, prompts, count)
     bandwidth = max(memory_bandwidth(megabytes=64 if arguments.quick else 512).values())
     agreed = "not compared"
     if HAS_TORCH:
         same = [a == b for a, b in zip(runs["transformers/float32"](), runs["ours/float32"](), strict=True)]
-        agreed = f"{sum(same)} of {count}"
+        agreed = f"{sum(same)} of {len(same)}"
     times = alternate(runs, rounds)
 
     base, rows = next(iter(times)), []
     for name, values in times.items():
-        best, median = count / min(values), count / statistics.median(values)
+        steps = count / min(values)  # of the whole batch, a second
+        best, median = arguments.batch * steps, arguments.batch * count / statistics.median(values)
         size = weight_bytes(bfloat16 if name.endswith("bfloat16") else config, params)
         against = "-" if name == base else "{:.2f} / {:.2f}".format(*ratios(times, base, name))
-        rows.append((name, f"{best:.1f}", f"{median:.1f}", f"{best * size / bandwidth:.0%}", against))
+        rows.append((name, f"{best:.1f}", f"{median:.1f}", f"{steps * size / bandwidth:.0%}", against))
     print(where())
     print(f"{weight_bytes(config, params) / 1e6:.0f} MB of float32 weights a token; reads: {bandwidth / 1e9:.1f} GB/s")
     print(f"greedy tokens that ours and transformers, both float32, agree on: {agreed}\n")
