@@ -77,14 +77,17 @@ def in_words(how: dict[str, Any]) -> str:
 
 
 def jax_settings() -> dict[str, Any] | None:
-    """JAX's settings that differ from its defaults; None where the defaults cannot be asked for."""
+    """JAX's settings that differ from its defaults; None where the defaults cannot be asked for.
+
+    Parts of JAX that are imported later, as Pallas, bring settings of their own: they are left out.
+    """
     import jax
 
     defaults = _jax_defaults()
     if defaults is None:
         return None
-    now = {name: _plain(value) for name, value in jax.config.values.items()}
-    return {name: unplaced(value) for name, value in sorted(now.items()) if value != defaults.get(name)}
+    now = {name: _plain(value) for name, value in jax.config.values.items() if name in defaults}
+    return {name: unplaced(value) for name, value in sorted(now.items()) if value != defaults[name]}
 
 
 def unplaced(value: Any) -> Any:
