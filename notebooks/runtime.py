@@ -18,6 +18,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 DRIVERS = {"gpu": ("jax-cuda12-plugin", "jax-cuda13-plugin"), "tpu": ("libtpu",), "cpu": ()}
+KEPT = {
+    "numpy": "numpy",
+    "jax": "jax",
+    "jaxlib": "jax",
+}  # the packages that pip may not replace, unless that is missing
 GOOGLE = "0x1ae0"  # the vendor of TPUs on the PCI bus
 QUIET = 3.5e10  # FLOP/s of a small model's training on two quiet cores with AVX2, on which minutes are stated
 
@@ -45,16 +50,15 @@ class Machine:
         slower = QUIET / measured_speed()
         return [name for name in names if minutes[name] * slower <= most or name == names[0]][-1]
 
+    def command(self, line: str) -> None:
+        """Does what `python -m experiments LINE` does, in this process, as a TPU serves one process alone.
 
-def command(line: str) -> None:
-    """Does what `python -m experiments LINE` does, in this process, as a TPU serves one process alone.
+        Raises `RuntimeError` where the command ends with another status than 0; it has said why.
+        """
+        from experiments.cli import main
 
-    Raises `RuntimeError` where the command ends with another status than 0; it has said why.
-    """
-    from experiments.cli import main
-
-    if status := main(shlex.split(line)):
-        raise RuntimeError(f"python -m experiments {line}: ended with status {status}")
+        if status := main(shlex.split(line)):
+            raise RuntimeError(f"python -m experiments {line}: ended with status {status}")
 
 
 def prepare(checkout: Path, *extras: str) -> Machine:
@@ -70,21 +74,18 @@ def prepare(checkout: Path, *extras: str) -> Machine:
     packages = own / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     _first_on_path(packages, checkout)
     wanted = [Requirement(line) for name in ("", *extras) for line in _lines(project, name)]
-    jax = next(one for one in wanted if one.name == "jax")
-    enough = _satisfied(jax)
-    extra = extra_for(kind, enough, {name for name in DRIVERS[kind] if _version(name)}, cuda_version())
-    missing = [one for one in wanted if not _satisfied(one)]
+    missing = [one.name for one in wanted if not _satisfied(one)]
+    drivers = {name for name in DRIVERS[kind] if _version(name)}
+    extra = extra_for(kind, "jax" not in missing, drivers, cuda_version())
     if missing or extra:
-        print(
-            f"installing {', '.join(one.name for one in missing) or 'JAX'}{f' for the {kind.upper()}' if extra else ''}"
-        )
-        kept = [f"{name}=={_version(name)}" for name in ("jax", "jaxlib") if enough]
+        print(f"installing {', '.join([*missing, *([f'JAX for a {kind.upper()}'] if extra else [])])}")
+        keep = [name for name, of in KEPT.items() if of not in missing]
+        kept = [f"{name}=={_version(name)}" for name in keep]
         _install(own, packages, [*map(str, wanted), *(_lines(project, extra) if extra else []), *kept])
-        if late := _loaded_elsewhere(packages):
-            raise RuntimeError(
-                f"{', '.join(late)} is loaded in an older version: choose Runtime > Restart session, and run this cell "
-                "again"
-            )
+    if late := _loaded_elsewhere(packages):
+        raise RuntimeError(
+            f"{', '.join(late)}: another version is loaded: choose Runtime > Restart session, and run this cell again"
+        )
     name = {"gpu": f"a GPU, {_gpu_name()}", "tpu": "a TPU", "cpu": f"a CPU with {os.cpu_count()} cores"}[kind]
     print(f"{name}; Python {sys.version.split()[0]}, JAX {_version('jax')}")
     return Machine(kind)
@@ -92,9 +93,9 @@ def prepare(checkout: Path, *extras: str) -> Machine:
 
 def accelerator() -> str:
     """ "tpu", "gpu" or "cpu", by the devices that the system shows. JAX_PLATFORMS decides where it names one."""
-    named = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
-    if named:
-        return {"cuda": "gpu"}.get(named, named)
+    named = os.environ.get("JAX_PLATFORMS", "").lower().replace("cuda", "gpu").partition(",")[0]
+    if named in DRIVERS:
+        return named
     vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
     if Path("/dev/accel0").exists() or any(path.read_text(encoding="utf-8").strip() == GOOGLE for path in vendors):
         return "tpu"
@@ -159,13 +160,12 @@ def _install(own: Path, packages: Path, wanted: list[str]) -> None:
     """Installs into the environment `own`, which sees the packages of this process and cannot change them."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(own)], check=True)
     seen = [entry for entry in sys.path if entry.endswith("-packages") and entry != str(packages)]
-    (packages / "runtime.pth").write_text("\n".join(seen), encoding="utf-8")
+    (packages / "seen.pth").write_text("\n".join(seen), encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--python", str(own / "bin/python"), "install", "-q", *wanted]
     subprocess.run(pip, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
 
 
 def _loaded_elsewhere(packages: Path) -> list[str]:
-    """The modules of `packages` that this process has loaded from another folder."""
-    names = sorted({path.name.partition(".")[0] for path in packages.iterdir()} & {*sys.modules})
-    files = {name: getattr(sys.modules[name], "__file__", None) for name in names}
+    """Those of `KEPT` that this process has loaded from another folder, although `packages` has them."""
+    files = {name: sys.modules[name].__file__ for name in KEPT if name in sys.modules and (packages / name).is_dir()}
     return [name for name, file in files.items() if file and not Path(file).is_relative_to(packages)]
