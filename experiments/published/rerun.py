@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import experiment as experiments
+from experiments.command import typed
 from experiments.published.line import Published, curves, environment_of, log_digest, published_run
 from experiments.runs import runner
 from experiments.runs.results import COMPUTED
 from experiments.runs.screen import Screen
+from experiments.runs.starts import missing
 from experiments.runs.sweep.member import rules_of
 from gpt_jax.config import RunConfig, flatten, override, to_dict
 from gpt_jax.disk import parse_json, read_json, read_jsonl
@@ -47,6 +49,7 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
     Raises `InputError`; and `TrainingDiverged` where the claim does not count that as an outcome.
     """
     config, identity = as_now(was), was.identity
+    check_start(config, identity.experiment, identity.scale)
     folder = out / identity.experiment / identity.arm / f"seed-{identity.seed}"
 
     def far_enough() -> bool:
@@ -62,6 +65,17 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
     kept = read_json(folder / "environment.json", dict)
     again = {"environment": environment_of(kept), "how": kept.get("how", was.how)}
     return replace(was, curves=curves(lines, EVERY_POINT), log_digest=log_digest(lines), **again)
+
+
+def check_start(config: RunConfig, name: str, scale: str) -> None:
+    """Raises `InputError` that says how to make the model a claim's run starts from, where that model is missing."""
+    if name in (experiments.FINETUNE, experiments.TRAIN):
+        return
+    for start in missing(experiments.load(name), scale, [config]):
+        raise InputError(
+            f"finetuning.weights: {start.folder} is missing here: {typed('run', start.claim, '--scale', start.scale)} "
+            f"--only {start.arm} makes it, and the run that starts from it can be made again then"
+        )
 
 
 def as_now(was: Published) -> RunConfig:

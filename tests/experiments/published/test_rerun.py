@@ -16,7 +16,8 @@ LINE = "results/quickstart/smoke.jsonl"
 
 def verify(*words: str) -> subprocess.CompletedProcess:
     """`verify` in its own process, as a user has it: the tests' own settings of XLA give other numbers."""
-    bare = {name: value for name, value in os.environ.items() if name != "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+    ours = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
+    bare = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-m", "experiments", "verify", *words]
     return subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, encoding="utf-8")
 
@@ -28,6 +29,12 @@ def test_a_published_line_is_whole_and_an_unknown_arm_is_named(capsys):
     assert "did you mean 'gpt'?" in capsys.readouterr().err
     assert main(["verify", str(ROOT / LINE), "--steps", "3"]) == 2
     assert "--steps: not allowed without --rerun" in capsys.readouterr().err
+
+
+def test_a_run_whose_start_is_not_here_says_how_to_make_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", str(ROOT / "results/aux_loss/laptop.jsonl"), "--sample", "1", "--rerun"]) == 2
+    assert "python -m experiments run plays --scale laptop --only decoder makes it" in capsys.readouterr().err
 
 
 @pytest.mark.slow
