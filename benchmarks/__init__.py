@@ -1,0 +1,1 @@
+"""What is measured: one file each. `python -m benchmarks` runs them in turn."""
