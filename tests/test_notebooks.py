@@ -34,10 +34,11 @@ def runtime():
 
 
 @pytest.fixture
-def one_core():
-    """Runs of a sweep are made in turn then, and start no processes."""
+def one_core(path):
+    """Runs of a sweep are made in turn then, and start no processes. Eight simulated devices keep all cores: on one
+    core, the kernel of `sweep` died in two of three tries."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
+    os.sched_setaffinity(0, cores if path.stem == "sweep" else {max(cores)})
     yield
     os.sched_setaffinity(0, cores)
 
