@@ -236,7 +236,7 @@ def shares(model: ModelConfig, tokens_BT1: np.ndarray, steps: int = 4) -> list[t
             for _ in range(steps):
                 state, _ = step(state, *rest)
             jax.block_until_ready(state)
-        found = work_shares(next(Path(folder).rglob("*.xplane.pb")), step.as_text())
+        found = work_shares(next(Path(folder).rglob("*.xplane.pb")), step.as_text() or "")
     return [(kind, f"{share:.1%}") for kind, share in sorted(found.items(), key=lambda item: -item[1])]
 
 
