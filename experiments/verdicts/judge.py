@@ -20,6 +20,7 @@ from experiments.verdicts.statistics import (
     pairs_needed,
     rate_difference,
     rate_p_value,
+    spread_grew,
     stein_interval,
 )
 from gpt_jax.intervals import Interval, bootstrap, mean
@@ -131,8 +132,8 @@ def judge(
     """One comparison over all results of an experiment.
 
     `least` is `Experiment.learned`. `first_seeds` are the scale's own: where there are pairs of these and of further
-    seeds, the interval is Stein's for two stages. Of sweeps, the best arms are compared, and each seed is scored with
-    the arms that other seeds of the first stage choose (`best_arms`).
+    seeds, the interval is Stein's for two stages, or Student's over all pairs where that is wider. Of sweeps, the best
+    arms are compared, and each seed is scored with the arms that other seeds of the first stage choose (`best_arms`).
     """
     if comparison.metric == FAILED:
         return _judge_failures(results, comparison)
@@ -163,7 +164,9 @@ def judge(
     values = list(differences.values())
     first = [difference for seed, difference in differences.items() if seed in first_seeds]
     rest = [difference for seed, difference in differences.items() if seed not in first_seeds]
-    if len(first) < 2:  # all seeds are one stage
+    if len(first) < 2 or spread_grew(first, rest):  # all seeds are one stage
+        if len(first) >= 2:
+            notes.append("further seeds spread wider than the first stage did: the interval is of all seeds as one")
         first, rest = values, []
     interval = stein_interval(first, rest) if len(values) > 1 else None
     resampled = bootstrap(mean, np.asarray(values), resamples=10_000) if len(values) >= BOOTSTRAP_FROM else None

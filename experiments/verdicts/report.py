@@ -35,7 +35,7 @@ SEEDS = """\
 An effect is seen if it is larger than half of the interval. As many pairs are needed as make that half smaller than
 the margin (Stein 1945), from the spread of the first stage, which is the scale's own seeds; `run --to-decide` adds
 them. With pairs of further seeds, the interval is the mean of all pairs, with the spread and the degrees of freedom of
-the first stage."""
+the first stage; where Student's interval over all pairs is wider, that one is."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,18 @@ def stein_interval(first: Sequence[float], rest: Sequence[float], confidence: fl
     return Interval(mean, mean - half, mean + half)
 
 
+def spread_grew(first: Sequence[float], rest: Sequence[float]) -> bool:
+    """Whether Student's interval over both stages is wider than Stein's.
+
+    Stein's is exact for normal differences alone. Where some runs learn and others do not, a first stage that saw one
+    kind only has nearly no spread. The wider of the two covers at least as often as either.
+    """
+    if not rest:
+        return False
+    one, two = t_interval([*first, *rest]), stein_interval(first, rest)
+    return one.high - one.low > two.high - two.low
+
+
 def pairs_needed(first: Sequence[float], margin: float, confidence: float = 0.95) -> int:
     """How many differences in all make half the width of `stein_interval` smaller than `margin`; at least the first's.
 

@@ -1,5 +1,6 @@
 """Two stages: the plan follows from the first stage's spread alone, and is carried out up to the scale's most seeds."""
 
+import numpy as np
 import pytest
 
 from experiments import experiment as experiments
@@ -55,15 +56,26 @@ def test_the_plan_does_not_change_as_the_second_stage_comes_in(tmp_path):
 
 def test_the_interval_of_two_stages_is_steins_and_the_report_says_what_could_be_seen(tmp_path):
     e = experiment()
-    write_pairs(tmp_path, e, (*SPREAD, 0.9, 0.0))
+    write_pairs(tmp_path, e, (*SPREAD, 0.25, 0.15))
     (judged,) = judge_all(read_results(tmp_path / e.name, e), e)
     assert (judged.n, judged.first, judged.needed) == (5, 3, 5)
     assert judged.interval is not None
-    assert judged.interval.estimate == pytest.approx(-0.3)
+    assert judged.interval.estimate == pytest.approx(-0.2)
     assert judged.could_see == pytest.approx(4.302653 * 0.1 / 5**0.5, rel=1e-5)
     assert judged.could_see < 0.2
     text = make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).path.read_text(encoding="utf-8")
     assert "| new - old | validation/loss | 0.2 | 0.1 | 5 | 0.1924 | 5 |" in text
+
+
+def test_seeds_that_spread_wider_than_the_first_stages_are_judged_with_all_as_one(tmp_path):
+    """Some runs learn and some do not, and the first stage saw one kind alone: its spread says nothing."""
+    e = experiment()
+    write_pairs(tmp_path, e, (*SPREAD, 5.0, 0.2))
+    (judged,) = judge_all(read_results(tmp_path / e.name, e), e)
+    assert judged.interval is not None
+    half = 2.776445 * np.std([*SPREAD, 5.0, 0.2], ddof=1) / 5**0.5  # Student's t with 4 degrees of freedom
+    assert judged.interval.high - judged.interval.estimate == pytest.approx(half, rel=1e-5)
+    assert judged.verdict == "not decided" and "all seeds as one" in " ".join(judged.notes)
 
 
 def test_the_best_arm_of_a_sweep_is_the_first_stages(tmp_path):
