@@ -8,6 +8,7 @@ Axes: B batch, T time, H heads, K heads of keys, D head width.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -37,21 +38,23 @@ class Cudnn(Fused):
         length, how = q.shape[1], self._how(q, window)
         q, k, v, o, l, o_bar = map(even, (q, k, v, o, l, o_bar))
         absent = jnp.zeros(0, q.dtype)
-        saved = (q, k, v, *([absent] * 7), jnp.swapaxes(l, 1, 2), o)
-        kinds = (False, False)  # no bias, and no gradient of one
-        bars = cudnn._dot_product_attention_bwd_rule(
-            how["scale"],
-            42,
-            0.0,
-            kinds,
-            how["mask_type"],
-            cudnn.AttentionLayout.BTNH.value,
-            how["sliding_window_length"],
-            True,
-            False,
-            saved,
-            o_bar.astype(q.dtype),
-        )
+        rule: Any = cudnn._dot_product_attention_bwd_rule
+        names = inspect.signature(rule).parameters  # which differ between versions of JAX
+        more = [()] if "score_mod" in names else []  # from 0.12 on: arguments of a function of the scores
+        values = {
+            **how,
+            "seed": 42,
+            "dropout_rate": 0.0,
+            "variadic_args": (False, False),  # no bias, and no gradient of one
+            "layout": cudnn.AttentionLayout.BTNH.value,
+            "is_training": True,
+            "return_residual": False,
+            "score_mod": None,
+            "cudnn_version": None,  # not read here
+            "res": (q, k, v, *([absent] * 7), *more, jnp.swapaxes(l, 1, 2), o),
+            "grad_output": o_bar.astype(q.dtype),
+        }
+        bars = rule(*(values[name] for name in names))
         return tuple(bar[:, :length] for bar in bars[:3])
 
     @staticmethod
