@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import shutil
 import statistics
 import tempfile
 from collections import Counter
@@ -219,7 +220,8 @@ def candidates(model: ModelConfig, tokens_BT1: np.ndarray) -> dict[str, Callable
     if HAS_TORCH:
         for dtype in ("float32", "bfloat16"):
             out[f"torch/{dtype}"] = partial(torch_step, model, tokens_BT1, dtype)
-            out[f"torch-compile/{dtype}"] = partial(torch_step, model, tokens_BT1, dtype, compiled=True)
+            if shutil.which("g++"):  # torch.compile makes C++ of a model
+                out[f"torch-compile/{dtype}"] = partial(torch_step, model, tokens_BT1, dtype, compiled=True)
     return out
 
 
@@ -289,7 +291,10 @@ def main() -> None:
         return
 
     builders = candidates(model, tokens_BT1)
-    chosen = arguments.only or [name for name in builders if not name.endswith(("scan", "mask"))]
+    usual = [name for name in builders if not name.endswith(("scan", "mask"))]
+    if arguments.quick:  # compiling takes a minute
+        usual = [name for name in usual if not name.startswith("torch-compile")]
+    chosen = arguments.only or usual
     chosen.sort(key=lambda name: not name.startswith("torch"))  # the first is what the others are compared with
     wrong = [name for name in chosen if name not in builders]
     if wrong:
