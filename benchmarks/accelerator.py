@@ -40,6 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from machine import alternate, table
+from torch_gpt import torch_gpt
 
 from experiments.determinism import FLAGS
 from gpt_jax.attention import attend
@@ -51,6 +52,7 @@ from gpt_jax.generation import generate
 from gpt_jax.model.costs import forward_flops_per_token
 from gpt_jax.model.decoder import GPT
 from gpt_jax.parallel.chips import TPUS, peak_flops
+from gpt_jax.sharding import on_cuda
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
@@ -127,7 +129,7 @@ def exactness(size: Size) -> Iterator[Row]:
         for name, a, b in zip(("value", "q", "k", "v"), got, expected, strict=True):
             row[name] = difference(a, b)
         yield row
-    if jax.default_backend() in ("gpu", "cuda"):  # decoding's one query over the keys that a cache holds
+    if on_cuda():  # decoding's one query over the keys that a cache holds
         q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, length, 2, 64)), half())
         count = jnp.asarray([1, 2, length // 2, length])
         expected = masked_attention(
@@ -192,49 +194,28 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
 
 
-def torch_training(size: Size) -> Callable[[], float]:
+def torch_training(size: Size, device: str = "cuda") -> Callable[[], float]:
     """The same model in PyTorch: bfloat16 autocast, fused AdamW, `torch.compile`, flash attention."""
     import torch
-    from torch import nn
     from torch.nn import functional as F
 
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("PyTorch has no GPU here")
-    c = size.model
+    module = torch_gpt(size.model).to(device)
+    optimizer = torch.optim.AdamW(module.parameters(), 1e-4, fused=True)
+    data = torch.randint(0, size.model.vocab_size, (size.batch, size.model.context_length + 1), device=device)
 
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.ln_1, self.ln_2 = nn.LayerNorm(c.d_model), nn.LayerNorm(c.d_model)
-            self.qkv, self.out = nn.Linear(c.d_model, 3 * c.d_model), nn.Linear(c.d_model, c.d_model)
-            self.up, self.down = nn.Linear(c.d_model, 4 * c.d_model), nn.Linear(4 * c.d_model, c.d_model)
+    @torch.compile
+    def loss_of(tokens):
+        logits = module(tokens[:, :-1])
+        return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
-        def forward(self, x):
-            b, t, m = x.shape
-            q, k, v = self.qkv(self.ln_1(x)).view(b, t, 3, c.n_head, -1).permute(2, 0, 3, 1, 4)
-            x = x + self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, m))
-            return x + self.down(F.gelu(self.up(self.ln_2(x)), approximate="tanh"))
-
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.wte, self.wpe = nn.Embedding(c.vocab_size, c.d_model), nn.Embedding(c.context_length, c.d_model)
-            self.blocks, self.ln_f = nn.Sequential(*(Block() for _ in range(c.n_layer))), nn.LayerNorm(c.d_model)
-
-        def forward(self, x, y):
-            h = self.ln_f(self.blocks(self.wte(x) + self.wpe.weight[: x.shape[1]]))
-            return F.cross_entropy((h @ self.wte.weight.T).float().flatten(0, 1), y.flatten())
-
-    model = torch.compile(Model().cuda())
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
-    data = torch.randint(0, c.vocab_size, (size.batch, c.context_length + 1), device="cuda")
-
-    def run():
+    def run() -> float:
         for _ in range(STEPS):
-            with torch.autocast("cuda", torch.bfloat16):
-                loss = model(data[:, :-1], data[:, 1:])
+            with torch.autocast(device, torch.bfloat16):
+                loss = loss_of(data)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return loss.item()
@@ -306,7 +287,7 @@ def seeds(size: Size, copies: int = 8) -> Iterator[Row]:
 
 def repeats(size: Size) -> Iterator[Row]:
     """Two processes train 20 steps with the flags of `--deterministic`; the losses are compared bit by bit."""
-    flags = " ".join(FLAGS) if jax.default_backend() in ("gpu", "cuda") else ""
+    flags = " ".join(FLAGS) if on_cuda() else ""
     share = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
     share |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     words = [sys.executable, __file__, "--losses", *(["--quick"] if size is QUICK else [])]

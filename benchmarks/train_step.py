@@ -35,6 +35,7 @@ import numpy as np
 import optax
 from jax.profiler import ProfileData
 from machine import HAS_TORCH, alternate, matmul_peaks, ratios, table, where
+from torch_gpt import torch_gpt
 
 from experiments.runs.profiling.breakdown import WINDOW
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
@@ -145,42 +146,9 @@ def linen(model: ModelConfig, tokens_BT1: np.ndarray) -> Step:
 def torch_step(model: ModelConfig, tokens_BT1: np.ndarray, dtype: str, compiled: bool = False) -> Step:
     """The same step in PyTorch, eager or by `torch.compile`: fused causal attention, autocast for bfloat16."""
     import torch
-    from torch import nn as tnn
     from torch.nn import functional as F
 
-    torch.manual_seed(0)
-    width, heads = model.d_model, model.n_head
-
-    class TorchBlock(tnn.Module):
-        def __init__(self):
-            super().__init__()
-            self.ln_1, self.ln_2 = tnn.LayerNorm(width), tnn.LayerNorm(width)
-            self.qkv, self.out = tnn.Linear(width, 3 * width), tnn.Linear(width, width)
-            self.up, self.down = tnn.Linear(width, 4 * width), tnn.Linear(4 * width, width)
-
-        def forward(self, x):
-            b, t, _ = x.shape
-            q, k, v = self.qkv(self.ln_1(x)).view(b, t, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-            attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.out(attended.transpose(1, 2).reshape(b, t, width))
-            return x + self.down(F.gelu(self.up(self.ln_2(x)), approximate="tanh"))
-
-    class TorchGPT(tnn.Module):
-        def __init__(self):
-            super().__init__()
-            self.wte = tnn.Embedding(model.vocab_size, width)
-            self.wpe = tnn.Embedding(model.context_length, width)
-            self.blocks = tnn.Sequential(*[TorchBlock() for _ in range(model.n_layer)])
-            self.ln_f = tnn.LayerNorm(width)
-            for parameter in self.parameters():
-                if parameter.ndim > 1:
-                    tnn.init.normal_(parameter, std=0.02)
-
-        def forward(self, tokens):
-            h = self.wte(tokens) + self.wpe.weight[: tokens.shape[1]]
-            return self.ln_f(self.blocks(h)) @ self.wte.weight.T
-
-    module, tokens = TorchGPT(), torch.from_numpy(tokens_BT1).long()
+    module, tokens = torch_gpt(model), torch.from_numpy(tokens_BT1).long()
     groups = [
         {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": DECAY},
         {"params": [p for p in module.parameters() if p.ndim == 1], "weight_decay": 0.0},
@@ -197,7 +165,7 @@ def torch_step(model: ModelConfig, tokens_BT1: np.ndarray, dtype: str, compiled:
     def step() -> float:
         loss = forward()
         loss.backward()
-        tnn.utils.clip_grad_norm_(module.parameters(), CLIP)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad()
         return loss.item()

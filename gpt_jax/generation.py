@@ -16,10 +16,10 @@ from gpt_jax.errors import InputError
 from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import PRNG, pinned, typed_key
-from gpt_jax.sharding import constrain
+from gpt_jax.sharding import constrain, on_cuda
 
 GREEDY = 1e-5  # temperatures below it are greedy: a token 0.001 nats behind the likeliest would have e^-100
-LEAST_CUDA_ROWS = 8
+LEAST_CUDA_ROWS = 8  # of a batch; further rows are copies of the last, and are dropped
 Prompts = Sequence[Sequence[int]] | Sequence[np.ndarray] | np.ndarray | jax.Array
 
 
@@ -61,7 +61,7 @@ def generate(
         config = dataclasses.replace(config, compute_dtype="float32", matmul_dtype="float32")
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
     wanted = len(rows)
-    if jax.default_backend() in ("cuda", "gpu"):  # XLA's products of fewer rows are slow there
+    if on_cuda():  # XLA's products of fewer rows are slow there
         rows = rows + rows[-1:] * (LEAST_CUDA_ROWS - wanted)
     width = min(_bucket(max(map(len, rows))), config.context_length)
     out_BN = _generate(

@@ -37,6 +37,14 @@ def test_a_table_replaces_what_stands_between_its_markers_alone():
             with_table(damaged, "a", "new")
 
 
+def test_the_tables_of_the_accelerator_are_those_of_its_file():
+    page = (ROOT / "docs" / "CHIPS.md").read_text(encoding="utf-8")
+    rows = [tuple(filter(None, (cell.strip() for cell in line.split("|")))) for line in page.splitlines()]
+    for part in read_json(ROOT / "benchmarks" / "h100.json")["results"].values():
+        for row in part:
+            assert tuple(map(str, row.values())) in rows, row
+
+
 @pytest.mark.slow
 def test_all_are_run_by_one_command_that_names_what_is_wrong():
     run_all = [sys.executable, "-m", "benchmarks", "--quick", "--only"]

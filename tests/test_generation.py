@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt_jax import GPT, InputError, ModelConfig, generate
+from gpt_jax import GPT, InputError, ModelConfig, generate, generation
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.generation import cut_tail
 from gpt_jax.model.layers_layout import stack_layers
@@ -66,6 +66,15 @@ def test_layers_of_every_pattern_generate_by_repeated_argmax():
 
 def test_one_prompt_alone_continues_as_in_a_batch(params, greedy):
     assert generate(TINY, params, PROMPTS[1:2], 12, temperature=0) == greedy[1:2]
+
+
+def test_on_cuda_few_prompts_are_filled_up_with_rows_that_nobody_sees(params, greedy, monkeypatch):
+    asked = []
+    program = generation._generate
+    monkeypatch.setattr(generation, "on_cuda", lambda: True)
+    monkeypatch.setattr(generation, "_generate", lambda *a: asked.append(a[5].shape[0]) or program(*a))
+    assert generate(TINY, params, PROMPTS, 12, temperature=0.0) == greedy
+    assert asked == [8]
 
 
 def test_scanned_layers_generate_the_same(params, greedy):

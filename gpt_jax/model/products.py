@@ -17,7 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from gpt_jax.config import ModelConfig
-from gpt_jax.sharding import constrain, on_cuda, splits_stream
+from gpt_jax.sharding import constrain, mesh_in_use, on_cuda, splits_stream
 
 Axes = tuple[str | None, ...]
 STREAM: Axes = ("batch", "time", None)
@@ -135,14 +135,17 @@ def together(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def stream(x_BTM: jax.Array) -> jax.Array:
-    """The residual stream, split over time between blocks, and on CUDA laid out row by row.
+    """The residual stream, split over time between blocks, and on one CUDA device laid out row by row.
 
     Without the split, every device of the tensor axis would keep, and normalise, all of the stream. Without the layout,
     the CUDA compiler lays the whole stream out as the sum over the batch in wpe's gradient would like it, (T, M, B):
-    every product then transposes its operand, and every layer norm strides over memory.
+    every product then transposes its operand, and every layer norm strides over memory. On a mesh, the partitioner
+    would gather the whole stream for the layout.
     """
     x_BTM = constrain(x_BTM, *STREAM)
-    return with_layout_constraint(x_BTM, Layout(tuple(range(x_BTM.ndim)))) if on_cuda() else x_BTM
+    if on_cuda() and mesh_in_use() is None:
+        return with_layout_constraint(x_BTM, Layout(tuple(range(x_BTM.ndim))))
+    return x_BTM
 
 
 def from_tables(rows_BTM: jax.Array, dtype: jnp.dtype) -> jax.Array:

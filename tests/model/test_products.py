@@ -72,3 +72,10 @@ def test_cudas_row_by_row_stream_is_the_same_stream(monkeypatch):
     row_by_row = jax.jit(lambda x: jax.value_and_grad(lambda x: (products.stream(x) ** 2).sum())(x))
     jax.tree.map(np.testing.assert_array_equal, row_by_row(x), expected)
     assert row_by_row.lower(x).as_text().count("@LayoutConstraint") == 2
+
+
+def test_a_mesh_keeps_the_layout_that_the_partitioner_likes(monkeypatch):
+    """On a mesh, the partitioner would gather the whole stream for a layout: 10 gathers where data alone is split."""
+    monkeypatch.setattr(products, "on_cuda", lambda: True)
+    monkeypatch.setattr(products, "mesh_in_use", lambda: object())
+    assert "LayoutConstraint" not in jax.jit(products.stream).lower(jnp.zeros((2, 3, 4))).as_text()
