@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from experiments.determinism import FLAGS
 
 ROOT = Path(__file__).parents[3]
 LINE = "results/quickstart/smoke.jsonl"
@@ -35,6 +36,19 @@ def test_a_run_whose_start_is_not_here_says_how_to_make_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(["verify", str(ROOT / "results/aux_loss/laptop.jsonl"), "--sample", "1", "--rerun"]) == 2
     assert "python -m experiments run plays --scale laptop --only decoder makes it" in capsys.readouterr().err
+
+
+def test_a_run_that_was_deterministic_is_made_again_with_the_same_flags(tmp_path, monkeypatch, capsys):
+    """Its start is missing here, so that nothing is trained; the flags must be there before JAX starts."""
+    line = json.loads((ROOT / "results/aux_loss/laptop.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    line["environment"]["xla_flags"] = " ".join(FLAGS)
+    changed = tmp_path / "aux_loss" / "laptop.jsonl"
+    changed.parent.mkdir()
+    changed.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert main(["verify", str(changed), "--rerun"]) == 2
+    assert "is missing here" in capsys.readouterr().err and os.environ["XLA_FLAGS"].split() == list(FLAGS)
 
 
 @pytest.mark.slow
