@@ -1,12 +1,13 @@
 """The notebooks run from the first cell to the last, in any folder; and what their first cell installs, and where."""
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from gpt_jax.machine import core_numbers, on_cores
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
@@ -37,10 +38,8 @@ def runtime():
 def one_core(path):
     """Runs of a sweep are made in turn then, and start no processes. Eight simulated devices keep all cores: on one
     core, the kernel of `sweep` died in two of three tries."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores if path.stem == "sweep" else {max(cores)})
-    yield
-    os.sched_setaffinity(0, cores)
+    with on_cores(core_numbers() if path.stem == "sweep" else core_numbers()[-1:]):
+        yield
 
 
 def code_cells(path):

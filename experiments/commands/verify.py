@@ -13,6 +13,7 @@ from experiments.command import Command
 from experiments.determinism import make_deterministic, was_deterministic
 from gpt_jax.disk import read_json
 from gpt_jax.errors import InputError, TrainingDiverged, unknown
+from gpt_jax.machine import core_numbers, on_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,14 +50,14 @@ def verify_folders(arguments: argparse.Namespace) -> int:
     folders = {folder: (folder.parent.name, folder.name) for folder in run_folders(arguments.target)}
     chosen = choose(folders, arguments)
     if arguments.rerun:
-        from experiments.published.rerun import cores_of, pin, recorded
+        from experiments.published.rerun import cores_of, recorded
 
         environment = read_json(chosen[0] / "environment.json", dict)
         how = environment.get("how", [])
         if was_deterministic(environment):
             make_deterministic()
-        pin(arguments.cores or cores_of(how))
-        return rerun_all([(str(folder), recorded(folder)) for folder in chosen], arguments)
+        with on_cores(core_numbers()[: arguments.cores or cores_of(how)]):  # before JAX starts
+            return rerun_all([(str(folder), recorded(folder)) for folder in chosen], arguments)
     wrong: list[str] = []
     for folder in chosen:
         problems = verify_run(folder)
@@ -72,15 +73,15 @@ def verify_folders(arguments: argparse.Namespace) -> int:
 def verify_lines(arguments: argparse.Namespace) -> int:
     """Checks published lines (reading them does), or makes their runs again."""
     from experiments.published.file import read_lines
-    from experiments.published.rerun import cores_of, pin
+    from experiments.published.rerun import cores_of
 
     lines = read_lines(arguments.target)
     chosen = choose({where: (run.arm, f"seed-{run.seed}") for where, run in lines.items()}, arguments)
     if arguments.rerun:
         if was_deterministic(lines[chosen[0]].environment):
             make_deterministic()
-        pin(arguments.cores or cores_of(lines[chosen[0]].how))
-        return rerun_all([(where, lines[where]) for where in chosen], arguments)
+        with on_cores(core_numbers()[: arguments.cores or cores_of(lines[chosen[0]].how)]):
+            return rerun_all([(where, lines[where]) for where in chosen], arguments)
     for where in chosen:
         print(f"{where}: whole ({lines[where].arm} seed {lines[where].seed}, {lines[where].commit[:7]})")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,13 +21,6 @@ from gpt_jax.disk import parse_json, read_json, read_jsonl
 from gpt_jax.errors import InputError
 
 EVERY_POINT = 1 << 60
-
-
-def pin(cores: int | None) -> None:
-    """Has this process use so many cores, as far as there are as many; None: all. Call it before JAX starts."""
-    if cores is not None and hasattr(os, "sched_setaffinity"):
-        usable = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, usable[:cores])
 
 
 def cores_of(how: Sequence[Mapping[str, Any]]) -> int | None:

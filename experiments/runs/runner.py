@@ -25,7 +25,7 @@ from experiments.runs.screen import Screen
 from gpt_jax.config import RunConfig, digest
 from gpt_jax.disk import keep_compiled_programs, write_atomically
 from gpt_jax.errors import InputError
-from gpt_jax.parallel.hosts import is_writer
+from gpt_jax.parallel.hosts import is_writer, naming_the_lost
 
 Metrics = dict[str, Any]
 __all__ = ["Interrupted", "RunIdentity", "read_folder", "run"]
@@ -76,6 +76,7 @@ def run(
     kind = kind_of(config)
     with ExitStack() as opened:
         opened.enter_context(named_when_full(folder))
+        opened.enter_context(naming_the_lost())
         finished = result_of(folder, config)
         if finished is not None:
             _compare_data(kind, wanted, finished)

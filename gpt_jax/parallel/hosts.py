@@ -122,15 +122,15 @@ def seconds(variable: str, default: float) -> float:
 
 @contextmanager
 def naming_the_lost() -> Iterator[None]:
-    """Where a product over all processes fails because one of them is gone, waits until the watch has named it.
+    """Where JAX fails because another process is gone, waits until the watch has named that one.
 
-    A collective says only that a connection was closed.
+    JAX says only that a connection was closed, or that it finds no devices.
     """
     try:
         yield
     except InputError:
         raise
-    except (jax.errors.JaxRuntimeError, ValueError):  # Gloo's failures come as either
+    except (RuntimeError, ValueError):  # JAX's own errors are of the first kind, Gloo's of either
         if _watch is not None:
             time.sleep(2 * seconds("GPT_JAX_HOSTS_SILENCE", SILENCE))  # the watch ends the process in this time
         raise

@@ -40,15 +40,14 @@ class Relay:
             threading.Thread(target=self._receive, args=(near, far, done), daemon=True).start()
 
     def _send(self, near: socket.socket, far: socket.socket, done: threading.Event) -> None:
-        """From the client on, until the client closes."""
-        copy(near, far)
-        done.set()
-        close(far)
+        """From the client on, until the client closes. Where the coordinator has gone, `_receive` sees it."""
+        if copy(near, far):
+            done.set()
+            close(far)
 
     def _receive(self, near: socket.socket, far: socket.socket, done: threading.Event) -> None:
         """Back to the client, until the coordinator closes."""
-        copy(far, near)
-        if done.is_set() or not self._closed():
+        if not copy(far, near) or done.is_set() or not self._closed():
             close(near)
 
 
@@ -67,11 +66,19 @@ def answers(address: str) -> bool:
     return True
 
 
-def copy(source: socket.socket, target: socket.socket) -> None:
-    """Passes bytes on until `source` ends; an error is an end."""
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
+def copy(source: socket.socket, target: socket.socket) -> bool:
+    """Passes bytes on until one of the two ends; an error is an end. Whether `source` was the one."""
+    while True:
+        try:
+            data = source.recv(1 << 16)
+        except OSError:
+            return True
+        if not data:
+            return True
+        try:
             target.sendall(data)
+        except OSError:
+            return False
 
 
 def close(end: socket.socket) -> None:

@@ -19,8 +19,10 @@ from gpt_jax.parallel.relay import answers
 BEATS = 10  # in the time after which a silent process counts as gone
 ALIVE, LEFT = "gpt_jax/alive/", "gpt_jax/left/"  # process -> what it counted last; why it ended
 FIRST = "gpt_jax/first"  # the first that ended alone, and why
+HEARD = "gpt_jax/heard/"  # process -> that it has read it
 LISTEN = 1000  # milliseconds that a thread waits in the coordinator's client at a time
 FAREWELL = 5  # seconds that a process that leaves gives its threads
+ATTENTION = 10  # seconds that a process that ends alone gives the others to hear why
 
 
 def client() -> Any:
@@ -51,7 +53,8 @@ class Watch:
         self._alone = "process 1" if count == 2 else f"one of the processes 1 to {count - 1}"
         self._coordinator, self._count, self._index = coordinator, count, index
         self._start_seconds, self._silence_seconds = start_seconds, silence_seconds
-        self._end, self._client = end, client
+        self._ending, self._client = end, client
+        self._first = threading.Lock()  # taken by the thread that ends this process
         self._began = time.monotonic()
         self._together, self._telling, self._parting = False, False, threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._listen)]
@@ -99,16 +102,22 @@ class Watch:
         self._telling = True
         speaker = threading.Thread(target=self._say, args=(why,), daemon=True)
         speaker.start()
-        speaker.join(2.0)
-        until = time.monotonic() + min(2.0, self._silence_seconds / BEATS)  # they hear it at once
-        while len(self._left) < self._count - 1 and time.monotonic() < until:
-            time.sleep(0.1)
+        speaker.join(ATTENTION)
 
     def _say(self, why: str) -> None:
+        """Says why this process ends, until all others have heard it or end as well."""
         with suppress(Exception):  # the coordinator is gone: there is nobody to tell
-            self._client().key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
-        with suppress(Exception):  # or another was first
-            self._client().key_value_set(FIRST, f"{self._index} {why}")
+            store = self._client()
+            store.key_value_set(f"{LEFT}{self._index}", why, allow_overwrite=True)
+            with suppress(Exception):  # another was first
+                store.key_value_set(FIRST, f"{self._index} {why}")
+            while sum(len(store.key_value_dir_get(those)) for those in (HEARD, LEFT)) < self._count:
+                time.sleep(0.05)
+
+    def _end(self, line: str) -> None:
+        """Has this process end, once: several threads may notice why."""
+        if self._first.acquire(blocking=False):
+            self._ending(line)
 
     def _listen(self) -> None:
         """Hears at once that a process ends alone."""
@@ -122,6 +131,9 @@ class Watch:
                 continue
             process, _, why = said.partition(" ")
             if int(process) != self._index and not (self._telling or self._parting.is_set()):
+                self._left |= {int(process): why}
+                with suppress(Exception):  # it has gone already
+                    self._client().key_value_set(f"{HEARD}{self._index}", "", allow_overwrite=True)
                 self._end(self._line(f"process {process} has ended: {why}"))
             return
 

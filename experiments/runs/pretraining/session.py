@@ -33,7 +33,7 @@ from gpt_jax.generation import generate
 from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
-from gpt_jax.parallel.hosts import agreed, is_writer, naming_the_lost
+from gpt_jax.parallel.hosts import agreed, is_writer
 from gpt_jax.parallel.lowering import lower_step
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import shaped, state_shardings
@@ -103,7 +103,6 @@ class Session:
             opened.callback(self.checkpoints.close)  # once what is being written is
             opened.enter_context(jax.set_mesh(self.mesh))
             opened.enter_context(pinned())
-            opened.enter_context(naming_the_lost())
             return self._train(opened, should_stop, divergence_is_outcome)
 
     def _train(self, opened: ExitStack, should_stop: Callable[[], bool], divergence_is_outcome: bool) -> Metrics:

@@ -8,18 +8,18 @@ stops as if it had been told to.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from experiments.runs.signals import SIGNALS
+from gpt_jax.machine import core_numbers, on_cores
 
 Send = Callable[[Any], None]
 Act = Callable[[Any, Send, Callable[[], bool]], Any]  # (task, send, should_stop) -> a result
@@ -28,8 +28,7 @@ TICK, PATIENCE = 0.2, 10.0  # seconds: between looks at `should_stop`, and for a
 
 def core_shares(count: int) -> list[list[int]]:
     """The cores that this process may use, in `count` parts of neighbours, which differ by one at most."""
-    here = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    cores = sorted(here)
+    cores = core_numbers()
     return [cores[len(cores) * n // count : len(cores) * (n + 1) // count] for n in range(count)]
 
 
@@ -108,7 +107,7 @@ def _start(act: Act, cores: Sequence[int]) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a fork of a process that has started JAX would hang
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(act, theirs), daemon=True)
-    with _pinned(cores):  # a process inherits its cores, and so do all of its threads
+    with on_cores(cores):  # a process inherits its cores, and so do all of its threads
         process.start()
     theirs.close()
     return _Worker(process, ours, -1)
@@ -119,20 +118,6 @@ def _tell(workers: Sequence[_Worker | None], word: str) -> None:
         if worker:
             with suppress(OSError):  # it died
                 worker.connection.send((word, None))
-
-
-@contextmanager
-def _pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Has this thread run on `cores`, where the system can say so."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _serve(act: Act, connection: Connection) -> None:

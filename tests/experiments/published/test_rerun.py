@@ -10,6 +10,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.determinism import FLAGS
+from gpt_jax.machine import usable_cores
 
 ROOT = Path(__file__).parents[3]
 LINE = "results/quickstart/smoke.jsonl"
@@ -34,7 +35,11 @@ def test_a_published_line_is_whole_and_an_unknown_arm_is_named(capsys):
 
 def test_a_run_whose_start_is_not_here_says_how_to_make_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["verify", str(ROOT / "results/aux_loss/laptop.jsonl"), "--sample", "1", "--rerun"]) == 2
+    before = usable_cores()
+    assert (
+        main(["verify", str(ROOT / "results/aux_loss/laptop.jsonl"), "--sample", "1", "--rerun", "--cores", "1"]) == 2
+    )
+    assert usable_cores() == before
     assert "python -m experiments run plays --scale laptop --only decoder makes it" in capsys.readouterr().err
 
 
