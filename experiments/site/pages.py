@@ -128,6 +128,7 @@ def _scale(experiment: Experiment, path: Path) -> Scale:
     shown = [_comparison(one) for one in report.judged]
     noise = [line.removeprefix("- ") for line in noise_floor(report).replace("`", "").splitlines()]
     state = f"{len(lines)} runs of {len({r.arm for r in report.results})} arms at scale {name}."
+    state += f" {runs.of_pilots}" if runs.pilots else ""
     return Scale(
         name=name,
         state=state + (" A smoke scale shows that everything runs, and gives no verdicts." if name == SMOKE else ""),

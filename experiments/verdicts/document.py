@@ -94,7 +94,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     """What was found at one scale."""
     commits = Counter(line.commit[:7] for line in lines)
     made = ", ".join(f"{count} of commit `{commit}`" for commit, count in sorted(commits.items()))
-    parts = [f"### At scale `{runs.scale}`", f"{len(lines)} runs: {made}."]
+    parts = [f"### At scale `{runs.scale}`", f"{len(lines)} runs: {made}. {runs.of_pilots}".strip()]
     stale = [line for line in lines if differences_from_claim(line.run_config(), line.identity, e)]
     if stale:
         (first, *_) = differences_from_claim(stale[0].run_config(), stale[0].identity, e)

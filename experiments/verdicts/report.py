@@ -90,6 +90,8 @@ def to_markdown(report: Report) -> str:
     state += (
         f"read from {'the published file' if report.runs.published else 'the run folders in'} `{report.runs.where}`."
     )
+    if report.runs.pilots:
+        state += f" {report.runs.of_pilots}"
     if report.missing:
         state += f" **Partial**: {len(report.missing)} not finished: {', '.join(report.missing)}."
     if results[0].scale == SMOKE:

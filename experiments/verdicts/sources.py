@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +18,32 @@ From = Literal["runs", "published"]
 
 @dataclass(frozen=True)
 class Runs:
-    """The finished runs of one report, `where` they were read, and the runs (arm, seed) that were begun there."""
+    """The finished runs of one report, `where` they were read, and the runs (arm, seed) that were begun there.
+
+    Seeds before the first of the scale's are pilots: the scale's seeds were chosen when these had been seen. Their runs
+    are `pilots` and not `results`. Raises `InputError` where there are pilots alone.
+    """
 
     experiment: Experiment
     results: list[Result]
     where: Path
     begun: tuple[tuple[str, str], ...] = ()
+    pilots: list[Result] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = {name: min(scale.seeds, default=0) for name, scale in self.experiment.scales.items()}
+        pilots = [result for result in self.results if result.seed < first.get(result.scale, 0)]
+        results = [result for result in self.results if result.seed >= first.get(result.scale, 0)]
+        if pilots and not results:
+            raise InputError(f"{self.where}: {_seeds(pilots)} are pilots of {self.experiment.name}: no run counts")
+        object.__setattr__(self, "results", results)
+        object.__setattr__(self, "pilots", pilots)
+
+    @property
+    def of_pilots(self) -> str:
+        """A sentence on the pilots; "" where there are none."""
+        count, seeds = len(self.pilots), _seeds(self.pilots)
+        return f"{count} runs of {seeds} were pilots: they set the seeds that count, and do not count." if count else ""
 
     @property
     def scale(self) -> str:
@@ -31,6 +52,10 @@ class Runs:
     @property
     def published(self) -> bool:
         return self.where.suffix == ".jsonl"
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    return f"seeds {', '.join(str(seed) for seed in sorted({result.seed for result in results}))}"
 
 
 def in_folder(experiment: Experiment, folder: Path) -> Runs:

@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import pytest
+
 from experiments.experiment import Scale
 from experiments.verdicts import report as reports
 from experiments.verdicts.sources import in_folder
+from gpt_jax.errors import InputError
 from tests.experiments.made_up import losses, made_up, write_run
 
 
@@ -50,3 +53,20 @@ def test_seeds_beyond_the_scales_own_are_reported_too(tmp_path):
     e = made_up(scales={"cpu": Scale({}, seeds=(0,))})
     losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
     assert reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).missing == []
+
+
+def test_seeds_before_the_scales_own_are_pilots_and_do_not_count(tmp_path):
+    e = made_up(scales={"cpu": Scale({}, seeds=(2, 3, 4))})
+    losses(tmp_path, e, [9.0, 9.0, 2.0, 3.0, 4.0], [1.0, 1.0, 2.1, 3.11, 4.09])
+    made = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name)
+    text = made.path.read_text(encoding="utf-8")
+    assert "4 runs of seeds 0, 1 were pilots" in text and "6 finished runs" in text
+    (judged,) = made.judged
+    assert sorted(judged.differences) == [2, 3, 4] and judged.verdict == "reproduced"
+
+
+def test_pilots_alone_are_refused(tmp_path):
+    e = made_up(scales={"cpu": Scale({}, seeds=(2, 3))})
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    with pytest.raises(InputError, match=r"seeds 0, 1 are pilots of .*: no run counts"):
+        in_folder(e, tmp_path / e.name)
