@@ -28,7 +28,6 @@ from experiments.runs.sweep.together import SCALARS
 from gpt_jax.config import RunConfig, override
 from gpt_jax.disk import keep_compiled_programs
 from gpt_jax.machine import processor, usable_cores
-from gpt_jax.training.host_memory import keep_freed_memory
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
@@ -90,7 +89,6 @@ def as_one_program(config: RunConfig, seeds: int) -> Tick:
 def train(task: tuple[str, RunConfig, int], send: Callable[[Any], None], should_stop: Callable[[], bool]) -> list[Any]:
     """What a process does until it is told to stop: the moments at which it had trained on so many tokens more."""
     way, config, seeds = task
-    keep_freed_memory()
     keep_compiled_programs()
     tick = (as_one_program if way == "together" else one_by_one)(config, seeds)
     for _ in range(2):

@@ -20,6 +20,7 @@ from typing import Any
 
 from experiments.runs.signals import SIGNALS
 from gpt_jax.machine import core_numbers, on_cores
+from gpt_jax.training.host_memory import keep_freed_memory
 
 Send = Callable[[Any], None]
 Act = Callable[[Any, Send, Callable[[], bool]], Any]  # (task, send, should_stop) -> a result
@@ -122,6 +123,7 @@ def _tell(workers: Sequence[_Worker | None], word: str) -> None:
 
 def _serve(act: Act, connection: Connection) -> None:
     """A process of the pool: carries out what it is told, until it is told to leave or its parent is gone."""
+    keep_freed_memory()  # before a second thread has an arena of its own, which would give memory back
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     tasks: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()

@@ -262,8 +262,6 @@ def groups(members: Sequence[Member], most: int) -> list[list[int]]:
 def make_here(member: Member, send: Any, should_stop: Any) -> Outcome:
     """One run in a process of the pool."""
     from experiments.runs.full_disk import hush_writers
-    from gpt_jax.training.host_memory import keep_freed_memory
 
     hush_writers()
-    keep_freed_memory()
     return carry_out(member, screen=Relay(send), should_stop=should_stop, way="jobs")
