@@ -6,7 +6,7 @@ peers each document to a list, by their batch calls, and tiktoken also each docu
 own pattern of GPT-2's words. Every candidate runs in a process of its own, kept to one core and then to two. Ratios are
 medians over rounds, in which the candidates take turns.
 
-    python benchmarks/prepare.py                      # the built-in plays, repeated to 20 MB, 3 rounds
+    python benchmarks/prepare.py                      # the built-in plays, repeated to 80 MB, 3 rounds
     python benchmarks/prepare.py BOOKS --json FILE    # the .txt files of a folder; figures also as JSON
     python benchmarks/prepare.py --quick              # 1 MB, 1 round: does it run?
 """
@@ -134,7 +134,7 @@ def summary(found: dict[str, Runs], name: str, size: float) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="of .txt files (default: the built-in plays, repeated)")
-    parser.add_argument("--megabytes", type=float, default=20, help="of plays (default 20)")
+    parser.add_argument("--megabytes", type=float, default=80, help="of plays (default 80)")
     parser.add_argument("--rounds", type=int, default=3, help="timed passes of each (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go too")
     parser.add_argument("--quick", action="store_true", help="1 MB of plays, 1 round")
