@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import tempfile
@@ -30,14 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=whole(1, 4096), metavar="N", help=text)
     text = "with --rerun: where the second runs go (a folder that is removed)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    text = "with --rerun of published runs: write down what came of each, in results/reruns.jsonl"
+    parser.add_argument("--record", action="store_true", help=text)
     add_data_dir(parser, "with --rerun: the data of the runs is")
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Checks, and with --rerun compares. Status 1 where a second run differs by more than it may."""
-    for name in ("steps", "cores", "out", "data_dir"):
-        if getattr(arguments, name) is not None and not arguments.rerun:
+    for name in ("steps", "cores", "out", "data_dir", "record"):
+        if getattr(arguments, name) not in (None, False) and not arguments.rerun:
             raise InputError(f"--{name.replace('_', '-')}: not allowed without --rerun")
+    if arguments.record and (arguments.steps is not None or not arguments.target.is_file()):
+        raise InputError("--record: not allowed with --steps or a folder: whole reruns of a published file are")
     if arguments.target.is_file():
         return verify_lines(arguments)
     return verify_folders(arguments)
@@ -108,29 +113,32 @@ def choose(found: dict, arguments: argparse.Namespace) -> list:
 
 def rerun_all(runs: list, arguments: argparse.Namespace) -> int:
     """Makes published runs (where, run) again, and prints how they compare. Status 1 where one does not hold."""
-    from experiments.published.compare import compare
+    from experiments.published.compare import Compared, compare
     from experiments.published.rerun import rerun
+    from experiments.published.reruns import Rerun, record, require_clean
     from experiments.runs.environment import environment
     from experiments.runs.screen import Screen
     from experiments.terminal import make_console
 
     data_dir, broken = existing(arguments.data_dir, "--data-dir"), []
-    screen = Screen(make_console())
+    screen, here = Screen(make_console()), environment()
+    if arguments.record:
+        require_clean(here)
     for number, (where, run) in enumerate(runs, 1):
-        commit = environment()["commit"] or "no commit"
+        commit = here["commit"] or "no commit"
         named = f"{where}: {run.claim}, {run.arm} seed {run.seed}"
         print(f"{named}, of {run.commit[:7]}: again at {commit[:7]} ({number} of {len(runs)})", flush=True)
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 again = rerun(run, arguments.out or Path(temporary), data_dir, screen, arguments.steps)
+                compared = compare(run, again, arguments.steps)
             except TrainingDiverged as error:
-                print(f"{where}: diverged: {error}", flush=True)
-                broken.append(where)
-                continue
-        compared = compare(run, again, arguments.steps)
+                compared = Compared(1, f"diverged: {error}", (), (), (), (), math.inf)
         if not compared.figures:
             raise InputError(f"--steps: {arguments.steps} is not allowed: {where} has no figure as early")
         print(f"{where}:\n{compared}", flush=True)
+        if arguments.record:
+            record(arguments.target.resolve().parents[1], Rerun.of(run, compared, here))
         broken += [] if compared.holds else [where]
     for where in broken:
         print(f"failed: {where} does not give its numbers again", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from experiments.command import typed
 from experiments.experiment import SMOKE, Experiment
 from experiments.published.file import RESULTS, as_results, differences_from_claim, published_files, read_lines
 from experiments.published.line import Published
+from experiments.published.reruns import Rerun, of_lines, read_reruns
 from experiments.verdicts.judge import Judged, Verdict, judge_all
 from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.report import JUDGED_HEADER, SHOWN, judged_row, number, table
@@ -34,6 +36,10 @@ published run again. [LOG.md](LOG.md) tells how the findings came about, and hol
 not published.
 
 The table counts the verdicts on the primary comparisons of each claim."""
+REPRODUCIBILITY = """\
+Published runs, drawn at random, that `verify FILE --sample N --rerun --record` made again, each from its line alone.
+Where both runs were made alike (versions, processor, cores), "not" counts a run with any other bit. Elsewhere it counts
+a run with a figure that differs by more than the tolerance of [EVIDENCE.md](EVIDENCE.md)."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,12 @@ def write_documents(root: Path = CHECKOUT) -> list[Path]:
     found = published(root / "results")
     page, readme = root / "docs" / "RESULTS.md", root / "README.md"
     text = with_table(read_utf8(readme), claims_table(found), str(readme))
-    write_atomically(page, results_page(found))
+    write_atomically(page, results_page(found, read_reruns(root / "results")))
     write_atomically(readme, text)
     return [page, readme]
 
 
-def results_page(found: Sequence[Found]) -> str:
+def results_page(found: Sequence[Found], reruns: Sequence[Rerun] = ()) -> str:
     """docs/RESULTS.md."""
     kinds = get_args(Verdict)
     rows = []
@@ -78,7 +84,7 @@ def results_page(found: Sequence[Found]) -> str:
             rows.append((f"[`{one.claim.name}`](#{one.claim.name})", f"`{runs.scale}`", str(len(lines)), *verdicts))
         if not one.reports:
             rows.append((f"[`{one.claim.name}`](#{one.claim.name})", NOT_RUN, *[""] * (1 + len(kinds))))
-    parts = [INTRODUCTION, table(("claim", "scale", "runs", *kinds), rows)]
+    parts = [INTRODUCTION, table(("claim", "scale", "runs", *kinds), rows), *_reproducibility(found, reruns)]
     for one in found:
         parts += [f"## {one.claim.name}", one.claim.summary, f"Source: {one.claim.source}"]
         parts += [f"The paper found: {one.claim.paper}"] if one.claim.paper else []
@@ -88,6 +94,36 @@ def results_page(found: Sequence[Found]) -> str:
         lacking = [f"`{scale}`" for scale in one.claim.scales if scale not in (SMOKE, *have)]
         parts += [f"Not run at this scale, as far as anything is published: {', '.join(lacking)}."] if lacking else []
     return "\n\n".join(parts) + "\n"
+
+
+def _reproducibility(found: Sequence[Found], reruns: Sequence[Rerun]) -> list[str]:
+    """Whether published runs that were made again gave their numbers again; nothing where none was."""
+    rows = []
+    for one in found:
+        for runs, lines, _ in one.reports:
+            again = of_lines(reruns, lines)
+            if again:
+                rows.append((f"`{one.claim.name}`", f"`{runs.scale}`", str(len(lines)), *_came_of(again)))
+    every = of_lines(reruns, [line for one in found for _, lines, _ in one.reports for line in lines])
+    if not rows:
+        return []
+    rows.append(("all", "", str(sum(len(lines) for one in found for _, lines, _ in one.reports)), *_came_of(every)))
+    processors = ", ".join(sorted({run.processor or "unknown" for run in every}))
+    header = ("claim", "scale", "published", "made again", "bit for bit", "within 0.5 %", "not", "largest difference")
+    return [
+        "## Do published runs give their numbers again?",
+        REPRODUCIBILITY,
+        table(header, rows),
+        f"On: {processors}.",
+    ]
+
+
+def _came_of(again: Sequence[Rerun]) -> tuple[str, ...]:
+    """Cells: how many, how many of them equal, within the tolerance, and neither; the largest difference."""
+    equal, holding = sum(run.equal for run in again), sum(run.holds for run in again)
+    largest = max(math.inf if run.largest is None else run.largest for run in again)
+    counts = (len(again), equal, holding - equal, len(again) - holding)
+    return (*(str(count or "") for count in counts), number(largest) if largest else "none")
 
 
 def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequence[Judged]) -> list[str]:
