@@ -29,6 +29,7 @@ VARIABLES = (
     "XLA_PYTHON_CLIENT_MEM_FRACTION",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
 )
+PAGES = (":(top,exclude)results", ":(top,exclude)*.md")  # a change there changes no run
 PLACE = re.compile(r"""[^\s=,;:"']*[/\\][^\s,;"']*""")
 ADDRESS = re.compile(r"\[?[\w.-]+\]?:\d{2,5}\b")
 
@@ -44,7 +45,7 @@ def environment() -> dict[str, Any]:
     kinds = Counter(device.device_kind for device in jax.devices())
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": dirty(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -135,6 +136,11 @@ def _cuda_versions() -> tuple[str | None, str | None]:
     except Exception:  # no public name, no CUDA, or a library that is not to be loaded
         return None, None
     return f"{cuda // 1000}.{cuda % 1000 // 10}", f"{cudnn // 10000}.{cudnn % 10000 // 100}.{cudnn % 100}"
+
+
+def dirty() -> bool:
+    """Whether the checkout has changes that are in no commit, and that may change a run."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", *PAGES))
 
 
 def _git(*arguments: str) -> str | None:

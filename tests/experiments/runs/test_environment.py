@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from experiments.runs import environment as module
 from experiments.runs.environment import environment, unplaced
 from gpt_jax.machine import processor
 
@@ -80,3 +81,23 @@ def test_settings_that_differ_from_the_defaults_are_kept_whether_by_a_variable_o
 def test_no_user_is_named():
     found = json.dumps(environment())
     assert os.path.expanduser("~") + "/" not in found and processor()
+
+
+def test_changed_results_and_pages_leave_a_checkout_clean_and_changed_code_does_not(tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        named = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *named, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    code = tmp_path / "experiments" / "runs" / "environment.py"
+    for path in (code, tmp_path / "results" / "reruns.jsonl", tmp_path / "docs" / "RESULTS.md", tmp_path / "README.md"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1", encoding="utf-8")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    monkeypatch.setattr(module, "__file__", str(code))
+    for path in sorted(set(tmp_path.rglob("*.md")) | set(tmp_path.rglob("*.jsonl"))):
+        path.write_text("2", encoding="utf-8")
+    assert not module.dirty()
+    code.write_text("2", encoding="utf-8")
+    assert module.dirty()
