@@ -54,7 +54,7 @@ def core_words(count: int) -> str:
 
 
 def choose(how: str, jobs: int | None, members: Sequence[Member], alone: bool = False) -> Way:
-    """The way that was asked for. For "auto", the one expected to be quicker, which benchmarks/sweep.py can measure.
+    """The way that was asked for. For "auto", the one that benchmarks/sweep.py found quicker (docs/PERFORMANCE.md).
 
     On a CPU, that is a process for each core, if more than one run is left and more than one core is there. On an
     accelerator, runs of one shape train together. `alone` says that a run is profiled, or is one of several hosts'.
