@@ -17,7 +17,10 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "gpt_
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+from gpt_jax.machine import core_numbers  # noqa: E402
 
 settings.register_profile("few", deadline=None, max_examples=25)
 settings.register_profile("many", deadline=None, max_examples=200)
@@ -26,3 +29,11 @@ settings.register_profile("many", deadline=None, max_examples=200)
 def pytest_configure(config):
     """The default suite tries a few examples of each property; a run that holds the slow tests too tries many."""
     settings.load_profile("few" if config.option.markexpr == "not slow" else "many")
+
+
+@pytest.fixture(autouse=True)
+def cores_stay_as_they_were():
+    """A test that kept its process to some cores would slow down, or fail, those that come after it."""
+    before = core_numbers()
+    yield
+    assert core_numbers() == before
