@@ -67,8 +67,9 @@ class Scale:
     """One size of an experiment: overrides of the base, the seeds, and the arms (none: all of them).
 
     The seeds are the first stage. `run --to-decide` adds as many as the first stage's spread asks for, at most to
-    `most_seeds` in all. `needs` are the starts that runs of this scale may be fine-tuned from: `run` says which of them
-    are missing, and --with-needs makes them.
+    `most_seeds` in all. `fixed` are the seeds of a claim whose number was fixed before any of them was run, where that
+    is more than `run` makes unless it is asked to: they are one stage. `needs` are the starts that runs of this scale
+    may be fine-tuned from: `run` says which of them are missing, and --with-needs makes them.
     """
 
     overrides: Mapping[str, Any]
@@ -76,6 +77,17 @@ class Scale:
     arms: tuple[str, ...] | None = None
     most_seeds: int = 20
     needs: tuple[Start, ...] = ()
+    fixed: tuple[int, ...] = ()
+
+    @property
+    def one_stage(self) -> tuple[int, ...]:
+        """The seeds that an interval takes as one stage."""
+        return self.fixed or self.seeds
+
+    @property
+    def asking(self) -> tuple[str, ...]:
+        """The words by which `run` makes all that counts."""
+        return ("--seeds", f"{self.fixed[0]}:{self.fixed[-1] + 1}") if self.fixed else ()
 
     def further_seeds(self, count: int) -> tuple[int, ...]:
         """The seeds of a second stage with `count` more seeds than the first, as far as `most_seeds` lets it."""

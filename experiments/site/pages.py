@@ -239,8 +239,10 @@ def _samples(lines: Sequence[Published]) -> list[tuple[str, str]]:
 
 def _commands(experiment: Experiment, scale: str, path: Path) -> list[tuple[str, str]]:
     name, file = experiment.name, f"results/{path.parent.name}/{path.name}"
+    seeds = experiment.scales[scale].asking if scale in experiment.scales else ()
+    run = " ".join([f"{START} run {name} --scale {scale}", *seeds])
     return [
-        ("This command runs the claim, and goes on where it stopped:", f"{START} run {name} --scale {scale}"),
+        ("This command runs the claim, and goes on where it stopped:", run),
         ("This command gives the verdicts on your runs:", f"{START} report {name}"),
         ("This command gives the verdicts on the published runs again:", f"{START} report {name} --from published"),
         (

@@ -154,7 +154,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     path = f"results/{e.name}/{runs.scale}.jsonl"
     commands = (
         typed("report", e.name, "--from", "published"),
-        typed("run", e.name, "--scale", runs.scale),
+        typed("run", e.name, "--scale", runs.scale, *(e.scales[runs.scale].asking if runs.scale in e.scales else ())),
         typed("verify", path, "--rerun", "--sample", "1"),
     )
     return [*parts, "```bash\n" + "\n".join(commands) + "\n```"]

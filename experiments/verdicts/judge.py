@@ -103,7 +103,7 @@ def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]
       experiment, must be reproduced. An experiment that tells nothing apart finds everything equal.
     """
     scale = results[0].scale if results else ""
-    first = experiment.scales[scale].seeds if scale in experiment.scales else ()
+    first = experiment.scales[scale].one_stage if scale in experiment.scales else ()
     compared = experiment.comparisons_at(scale, {result.arm for result in results})
     judged = [judge(results, comparison, experiment.learned, first) for comparison in compared]
     primary = [number for number, one in enumerate(judged) if one.comparison.primary]

@@ -77,7 +77,9 @@ def missing_runs(runs: Runs) -> list[str]:
     """The runs of the scale's plan, and those begun, that have no result; in words."""
     experiment, scale = runs.experiment, runs.scale
     done = {(r.arm, r.seed) for r in runs.results}
-    planned = [(arm, seed) for arm in experiment.select(scale) for seed in experiment.scale(scale).seeds]
+    own = experiment.scale(scale)
+    seeds = own.one_stage if {result.seed for result in runs.results} - set(own.seeds) else own.seeds
+    planned = [(arm, seed) for arm in experiment.select(scale) for seed in seeds]
     out = [f"{arm} seed {seed} (begun)" for arm, seed in sorted(runs.begun)]
     return out + [f"{arm} seed {s}" for arm, s in planned if (arm, s) not in done and (arm, str(s)) not in runs.begun]
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.experiment import Scale
 from experiments.verdicts import report as reports
@@ -70,3 +72,19 @@ def test_pilots_alone_are_refused(tmp_path):
     losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
     with pytest.raises(InputError, match=r"seeds 0, 1 are pilots of .*: no run counts"):
         in_folder(e, tmp_path / e.name)
+
+
+def test_seeds_that_were_fixed_are_one_stage_and_those_of_them_that_lack_are_named(tmp_path):
+    """`run` makes two of four by itself. With the other two, the interval is Student's over all, as of one stage."""
+    e = made_up(scales={"cpu": Scale({}, seeds=(0, 1), fixed=(0, 1, 2, 3))})
+    new, old = [2.0, 3.0, 4.0, 5.0], [2.1, 3.11, 4.09, 5.3]
+    losses(tmp_path, e, new[:2], old[:2])
+    assert reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).missing == []
+    losses(tmp_path, e, new[:3], old[:3])
+    made = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name)
+    assert made.missing == ["new seed 3", "old seed 3"]
+    losses(tmp_path, e, new, old)
+    (judged,) = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).judged
+    differences = np.subtract(new, old)
+    half = stats.t.ppf(0.975, 3) * differences.std(ddof=1) / 2
+    assert judged.interval.high - judged.interval.estimate == pytest.approx(half)

@@ -122,3 +122,12 @@ def test_run_to_decide_carries_the_plan_out_and_show_prints_it(capsys, tmp_path,
 def test_run_to_decide_refuses_what_makes_two_stages_senseless(capsys, tmp_path, made_up_claim, arguments, key):
     assert main(["run", "made_up", "--to-decide", "--out", str(tmp_path), *arguments]) == 2
     assert key in capsys.readouterr().err
+
+
+def test_seeds_that_were_fixed_are_shown_and_leave_nothing_to_decide(capsys, tmp_path, monkeypatch):
+    e = made_up(scales={"cpu": Scale({}, seeds=(3, 4), fixed=tuple(range(3, 9)))})
+    monkeypatch.setattr(experiments, "load", lambda name: e)
+    assert main(["show", "made_up", "--out", str(tmp_path)]) == 0
+    assert "seeds 3 to 8 count, fixed before any of them was run: --seeds 3:9 makes them" in capsys.readouterr().out
+    assert main(["run", "made_up", "--to-decide", "--out", str(tmp_path)]) == 2
+    assert "the seeds of made_up are fixed at cpu: --seeds 3:9" in capsys.readouterr().err
