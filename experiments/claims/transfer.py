@@ -32,8 +32,10 @@ At laptop scale the task is `play_kind` (docs/TASKS.md) with 1,000 examples, and
 layers, which has read the training plays alone. Stated before the runs of this scale: the same directions and margins,
 of the embeddings alone, scratch and the head. A pilot saw one run of `all`, and one of `scratch`. The first runs, seeds
 0 to 2, decided one comparison of four, with standard deviations of 0.5 to 3 points. They are pilots now. Twelve seeds
-give intervals of 0.3 to 1.9 points to each side with such spreads. Seeds 3 to 14 were fixed before any of them was run,
-and count alone.
+would give intervals of 0.3 to 1.9 points to each side if the spread stays, which three seeds say poorly. Seeds 3 to 14
+were fixed before any of them was run, and count alone. Three things limit what is shown. All runs start from one
+pre-training. Of the test's 999 passages, the tragedies are all of one play, and no interval over seeds says anything of
+other plays. The margins are MNLI's points, while all that is learned here comes to 11 points above the majority.
 """
 
 from itertools import pairwise
@@ -81,7 +83,8 @@ EXPERIMENT = Experiment(
         ),
         "laptop": Scale(
             {**LAPTOP, "finetuning.examples": 1000},
-            seeds=tuple(range(3)),
+            seeds=(3, 4, 5),
+            fixed=tuple(range(3, 15)),
             arms=("layers0", ALL, "scratch", "head", "head-fast"),
             needs=(PLAYS,),
         ),
