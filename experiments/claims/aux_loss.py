@@ -23,8 +23,9 @@ At laptop scale the task is `play_kind`: is a passage of a comedy, a history or 
 and test differ (docs/TASKS.md), and the model is `plays`' decoder, which has read the training plays alone. Stated
 before the runs of this scale: the same directions and margins. A pilot saw one run at lambda 0.5 with 1,000 examples.
 The first runs, seeds 0 to 2, decided nothing: on 500 examples the difference was +0.6 points (sd 0.35), on 3,000 it was
--0.6 (sd 0.38). They are pilots now. Their spread says that ten seeds give intervals of 0.3 points to each side. Seeds 3
-to 12 were fixed before any of them was run, and count alone.
+-0.6 (sd 0.38). They are pilots now. If their spread stays, which three seeds say poorly, ten seeds give intervals of
+0.3 points to each side. Seeds 3 to 12 were fixed before any of them was run, and count alone. All runs start from one
+pre-training. The tragedies of the test are all of one play, and no interval over seeds says anything of other plays.
 
 `again` is one arm at other seeds: the noise floor.
 """

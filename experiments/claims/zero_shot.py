@@ -17,8 +17,9 @@ Measured: the built-in plays. A model reads the 17 plays that tasks train on, on
 test plays, with 300 items each, the same for every run: the last word of a line after the two lines before it
 (LAMBADA's form), a line against its words in another order (minimal pairs, as BLiMP's), and `play_next`. Six
 checkpoints of a run, evenly spread, are scored in the same way; the log-likelihood is that of the plays' held-out ends.
-Three sizes differ in width and depth. `again` is one size at other seeds: the noise floor. The error of 300 items at
-60 % is 2.8 points for one run; the items are shared, so differences of runs vary less.
+Three sizes differ in width and depth. `again` is one size at other seeds: the noise floor. The error of 300 items at 60
+% is 2.8 points for one run; the items are shared, so differences of runs vary less, and an interval is for these items.
+All sizes train at one learning rate.
 
 The last word's nats are themselves a log-likelihood of text. That they rise together says that the plays' ends tell of
 other plays. Accuracies are the claim. That a correlation over one run's checkpoints is high says that both rise with

@@ -145,7 +145,7 @@ def _scale(experiment: Experiment, path: Path) -> Scale:
         cost=_cost(lines),
         environment=environment(lines),
         samples=_samples(lines),
-        commands=_commands(experiment, name, path),
+        commands=_commands(experiment, name, path, runs.asking),
     )
 
 
@@ -237,10 +237,9 @@ def _samples(lines: Sequence[Published]) -> list[tuple[str, str]]:
     return [(f"{arm}, seed {line.seed}", line.sample) for arm, line in list(reversed(first.items()))[:SAMPLES]]
 
 
-def _commands(experiment: Experiment, scale: str, path: Path) -> list[tuple[str, str]]:
+def _commands(experiment: Experiment, scale: str, path: Path, asking: Sequence[str]) -> list[tuple[str, str]]:
     name, file = experiment.name, f"results/{path.parent.name}/{path.name}"
-    seeds = experiment.scales[scale].asking if scale in experiment.scales else ()
-    run = " ".join([f"{START} run {name} --scale {scale}", *seeds])
+    run = " ".join([f"{START} run {name} --scale {scale}", *asking])
     return [
         ("This command runs the claim, and goes on where it stopped:", run),
         ("This command gives the verdicts on your runs:", f"{START} report {name}"),

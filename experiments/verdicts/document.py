@@ -145,7 +145,8 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
         if rows and runs.scale != SMOKE:
             shown = [column for column in SHOWN if primary or column != "p (Holm)"]
             parts += [title, table(shown, [[row[JUDGED_HEADER.index(c)] for c in shown] for row in rows])]
-    notes = [f"- {j.comparison.title}: {note}" for j in judged if j.comparison.primary for note in j.notes]
+    told = [j for j in judged if j.comparison.primary or j.verdict == "no evidence"]
+    notes = [f"- {j.comparison.title}: {note}" for j in told for note in j.notes]
     parts += ["\n".join(notes)] if notes and runs.scale != SMOKE else []
     floors = [f"{f.metric} {number(f.sd)} ({f.of})" for f in noise_floors(runs.results, e)]
     if floors and runs.scale != SMOKE:
@@ -154,19 +155,19 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     path = f"results/{e.name}/{runs.scale}.jsonl"
     commands = (
         typed("report", e.name, "--from", "published"),
-        typed("run", e.name, "--scale", runs.scale, *(e.scales[runs.scale].asking if runs.scale in e.scales else ())),
+        typed("run", e.name, "--scale", runs.scale, *runs.asking),
         typed("verify", path, "--rerun", "--sample", "1"),
     )
     return [*parts, "```bash\n" + "\n".join(commands) + "\n```"]
 
 
 def cost(lines: Sequence[Published]) -> str:
-    """FLOP and hours of all runs: core-hours where the cores of each are known."""
+    """FLOP and hours that passed in all runs, also while other programs ran: core-hours where the cores are known."""
     flops, seconds = sum(line.flops or 0 for line in lines), [line.seconds or 0 for line in lines]
     cores = [line.how[0].get("cores") or 0 if len(line.how) == 1 else 0 for line in lines]
     if all(cores):
         spent = sum(time * count for time, count in zip(seconds, cores, strict=True))
-        return f"{flops:.3g} FLOP, {spent / 3600:.2g} core-hours"
+        return f"{flops:.3g} FLOP, {spent / 3600:.2g} core-hours that passed"
     return f"{flops:.3g} FLOP, {sum(seconds) / 3600:.2g} hours (the cores are not known)"
 
 

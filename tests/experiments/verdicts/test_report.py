@@ -88,3 +88,13 @@ def test_seeds_that_were_fixed_are_one_stage_and_those_of_them_that_lack_are_nam
     differences = np.subtract(new, old)
     half = stats.t.ppf(0.975, 3) * differences.std(ddof=1) / 2
     assert judged.interval.high - judged.interval.estimate == pytest.approx(half)
+
+
+def test_the_command_that_makes_the_runs_again_asks_for_all_of_their_seeds(tmp_path):
+    e = made_up(scales={"cpu": Scale({}, seeds=(0, 1))})
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    assert in_folder(e, tmp_path / e.name).asking == ()
+    losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.2])
+    assert in_folder(e, tmp_path / e.name).asking == ("--seeds", "0:3")
+    write_run(tmp_path, e, "new", 3)  # a second stage runs the arms that its plan needs
+    assert in_folder(e, tmp_path / e.name).asking == ("--to-decide",)
