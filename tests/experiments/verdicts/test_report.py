@@ -96,5 +96,5 @@ def test_the_command_that_makes_the_runs_again_asks_for_all_of_their_seeds(tmp_p
     assert in_folder(e, tmp_path / e.name).asking == ()
     losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.2])
     assert in_folder(e, tmp_path / e.name).asking == ("--seeds", "0:3")
-    write_run(tmp_path, e, "new", 3)  # a second stage runs the arms that its plan needs
+    write_run(tmp_path, e, "new", 3, scale="cpu")  # a second stage runs the arms that its plan needs
     assert in_folder(e, tmp_path / e.name).asking == ("--to-decide",)
