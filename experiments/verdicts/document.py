@@ -15,7 +15,7 @@ from experiments.experiment import SMOKE, Experiment
 from experiments.published.file import RESULTS, as_results, differences_from_claim, published_files, read_lines
 from experiments.published.line import Published
 from experiments.published.reruns import Rerun, of_lines, read_reruns
-from experiments.verdicts.judge import Judged, Verdict, judge_all
+from experiments.verdicts.judge import Judged, Verdict, counted, judge_all
 from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.report import JUDGED_HEADER, SHOWN, judged_row, number, table
 from experiments.verdicts.sources import Runs
@@ -130,7 +130,8 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     """What was found at one scale."""
     commits = Counter(line.commit[:7] for line in lines)
     made = ", ".join(f"{count} of commit `{commit}`" for commit, count in sorted(commits.items()))
-    parts = [f"### At scale `{runs.scale}`", f"{len(lines)} runs: {made}. {runs.of_pilots}".strip()]
+    number_of_runs = counted(len(lines), "run")
+    parts = [f"### At scale `{runs.scale}`", f"{number_of_runs}: {made}. {runs.of_pilots}".strip()]
     stale = [line for line in lines if differences_from_claim(line.run_config(), line.identity, e)]
     if stale:
         (first, *_) = differences_from_claim(stale[0].run_config(), stale[0].identity, e)

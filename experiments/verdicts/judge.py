@@ -93,6 +93,11 @@ def verdict(interval: Interval | None, comparison: Comparison) -> Verdict:
     return "ruled out" if -m < low and high < m else "not decided"
 
 
+def counted(count: int, what: str) -> str:
+    """A number and its noun."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]:
     """Every comparison that belongs to the scale of the results (`Experiment.comparisons_at`). The interval decides
     (`verdict`), after these, each of which says "no evidence", with a note of why:
@@ -172,7 +177,7 @@ def judge(
     resampled = bootstrap(mean, np.asarray(values), resamples=10_000) if len(values) >= BOOTSTRAP_FROM else None
     found: Verdict = verdict(interval, comparison)
     if interval is None:
-        notes.append(f"{len(values)} pairs: at least 2 are needed")
+        notes.append(f"{counted(len(values), 'pair')}: at least 2 are needed")
     elif reason := why_none([list(side.values()) for side in sides], comparison, least or {}):
         found, notes = "no evidence", [*notes, reason]
     if interval is not None and interval.low == interval.high:

@@ -11,7 +11,7 @@ from experiments.experiment import FAILED, SMOKE, Experiment
 from experiments.runs.results import Result
 from experiments.verdicts import plots
 from experiments.verdicts.evidence import NATS, SCORE
-from experiments.verdicts.judge import Judged, judge_all
+from experiments.verdicts.judge import Judged, counted, judge_all
 from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.sources import Runs
 from experiments.verdicts.statistics import mean_and_sd
@@ -88,7 +88,8 @@ def to_markdown(report: Report) -> str:
     """The whole report."""
     e, results = report.experiment, report.results
     parts = [f"# {e.name}", e.claim.strip(), f"Source: {e.source}"]
-    state = f"Scale `{results[0].scale}`: {len(results)} finished runs of {len({r.arm for r in results})} arms, "
+    made, arms = counted(len(results), "finished run"), counted(len({r.arm for r in results}), "arm")
+    state = f"Scale `{results[0].scale}`: {made} of {arms}, "
     state += (
         f"read from {'the published file' if report.runs.published else 'the run folders in'} `{report.runs.where}`."
     )

@@ -15,7 +15,7 @@ from tests.experiments.made_up import losses, made_up, write_run
 def test_one_pair_is_no_evidence(tmp_path):
     e = made_up()
     judged = judge(losses(tmp_path, e, [2.0], [3.0]), e.comparisons[0])
-    assert (judged.verdict, judged.notes) == ("no evidence", ("1 pairs: at least 2 are needed",))
+    assert (judged.verdict, judged.notes) == ("no evidence", ("1 pair: at least 2 are needed",))
 
 
 def test_a_smoke_scale_gives_no_verdicts(tmp_path):
