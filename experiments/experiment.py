@@ -163,6 +163,9 @@ class Experiment:
     paper: str = ""
     evaluate: Callable[[FinishedRun], dict[str, float | list[float]]] | None = None
     picture: Callable[[Path], None] | None = None  # draws what `show` shows, as PNG
+    # Lines of text on all of a report's results, beyond comparisons: what is fitted to them. Raises `InputError` where
+    # there are too few.
+    findings: Callable[[Sequence[Any]], list[str]] | None = None
     data: str = ""  # the set of `data get` that is read where no --data-dir is given
     name: str = ""
     claim: str = ""

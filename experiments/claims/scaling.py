@@ -28,6 +28,9 @@ were trained on 10^10 tokens of 50,257 entries. A loss of bytes starts lower and
 text's entropy, so that the exponents need not agree; the direction and the size of the effect can.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, FinishedRun, Scale
 from experiments.sweep import chain, product, section
@@ -66,6 +69,13 @@ def measure(run: FinishedRun) -> dict[str, float | list[float]]:
     from experiments.measurements.log_loss import log_loss
 
     return log_loss(run)
+
+
+def fitted(results: Sequence[Any]) -> list[str]:
+    """The exponents, beside the published ones, and the sizes that the fitted surface says are best."""
+    from experiments.verdicts.power_laws import findings
+
+    return findings(results)
 
 
 def settings(steps: int, batch: int, context: int):
@@ -129,4 +139,5 @@ EXPERIMENT = Experiment(
     noise_floor=(f"again-{AGAIN}", AGAIN),
     divergence_is_outcome=True,
     evaluate=measure,
+    findings=fitted,
 )

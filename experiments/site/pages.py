@@ -47,6 +47,7 @@ class Scale:
     failures: list[str]
     missing: list[str]
     noise: list[str]
+    findings: list[str]
     cost: list[str]
     environment: list[tuple[str, str]]
     samples: list[tuple[str, str]]
@@ -142,6 +143,7 @@ def _scale(experiment: Experiment, path: Path) -> Scale:
         failures=_failures(report.results),
         missing=report.missing,
         noise=noise or ["This claim has no pair of arms that differ in their seeds alone."],
+        findings=runs.findings,
         cost=_cost(lines),
         environment=environment(lines),
         samples=_samples(lines),

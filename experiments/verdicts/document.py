@@ -17,7 +17,7 @@ from experiments.published.line import Published
 from experiments.published.reruns import Rerun, of_lines, read_reruns
 from experiments.verdicts.judge import Judged, Verdict, counted, judge_all
 from experiments.verdicts.noise import noise_floors
-from experiments.verdicts.report import JUDGED_HEADER, SHOWN, judged_row, number, table
+from experiments.verdicts.report import JUDGED_HEADER, SHOWN, fitted, judged_row, number, table
 from experiments.verdicts.sources import Runs
 from gpt_jax.disk import read_utf8, write_atomically
 from gpt_jax.errors import InputError
@@ -149,6 +149,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     told = [j for j in judged if j.comparison.primary or j.verdict == "no evidence"]
     notes = [f"- {j.comparison.title}: {note}" for j in told for note in j.notes]
     parts += ["\n".join(notes)] if notes and runs.scale != SMOKE else []
+    parts += fitted(runs)
     floors = [f"{f.metric} {number(f.sd)} ({f.of})" for f in noise_floors(runs.results, e)]
     if floors and runs.scale != SMOKE:
         parts.append(f"Noise floor, the sd that the seeds alone give the difference of two runs: {'; '.join(floors)}.")

@@ -155,6 +155,13 @@ def lines(seeds: Mapping[int, Sequence[Cell]], tokens: float, flops: float) -> l
     return said
 
 
+def findings(results: Sequence[Result], tokens: float = 30e6, flops: float = 3e14) -> list[str]:
+    """`lines` of the results of `scaling`. Raises `InputError` where no seed has all cells."""
+    e = load("scaling")
+    cells = tuple(arm for arm in e.arms if arm not in (e.noise_floor or ())[:1])
+    return lines(cells_of(results, cells), tokens, flops)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="published runs of `scaling`")
     parser.add_argument("--tokens", type=float, default=30e6, help="for which size are so many tokens best? (30e6)")
@@ -164,9 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> int:
     if not arguments.file.is_file():
         raise InputError(f"{arguments.file}: does not exist: published runs of `scaling` are allowed")
-    e = load("scaling")
-    cells = tuple(arm for arm in e.arms if arm not in (e.noise_floor or ())[:1])
-    for line in lines(cells_of(read_published(arguments.file, e), cells), arguments.tokens, arguments.flops):
+    for line in findings(read_published(arguments.file, load("scaling")), arguments.tokens, arguments.flops):
         print(line)
     return 0
 

@@ -106,6 +106,7 @@ def to_markdown(report: Report) -> str:
             parts += [title, table(JUDGED_HEADER if primary else JUDGED_HEADER[:-1], rows)]
     notes = [f"- {j.comparison.title}: {note}" for j in report.judged for note in j.notes]
     parts += ["\n".join(notes)] if notes else []
+    parts += fitted(report.runs)
     if report.judged:
         parts.append(RULE)
     parts += how_many_seeds(report)
@@ -155,6 +156,11 @@ def judged_row(judged: Judged) -> tuple[str, ...]:
         number(judged.p),
         *([number(judged.holm)] if c.primary else []),
     )
+
+
+def fitted(runs: Runs) -> list[str]:
+    """What the claim fits to its runs, as a list."""
+    return ["Fitted to all of these runs:", "\n".join(f"- {line}" for line in runs.findings)] if runs.findings else []
 
 
 def verdict_line(judged: Judged) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.command import START
-from experiments.experiment import Experiment
+from experiments.experiment import SMOKE, Experiment
 from experiments.published.file import RESULTS, published_files, read_published
 from experiments.runs.results import Result, read_results, unfinished
 from gpt_jax.errors import InputError
@@ -38,6 +38,16 @@ class Runs:
             raise InputError(f"{self.where}: {_seeds(pilots)} are pilots of {self.experiment.name}: no run counts")
         object.__setattr__(self, "results", results)
         object.__setattr__(self, "pilots", pilots)
+
+    @property
+    def findings(self) -> list[str]:
+        """What the claim fits to these runs, a line each; none where it fits nothing, or they are too few."""
+        if self.experiment.findings is None or self.scale == SMOKE:
+            return []
+        try:
+            return self.experiment.findings(self.results)
+        except InputError:
+            return []
 
     @property
     def asking(self) -> tuple[str, ...]:

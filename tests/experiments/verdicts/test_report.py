@@ -98,3 +98,17 @@ def test_the_command_that_makes_the_runs_again_asks_for_all_of_their_seeds(tmp_p
     assert in_folder(e, tmp_path / e.name).asking == ("--seeds", "0:3")
     write_run(tmp_path, e, "new", 3, scale="cpu")  # a second stage runs the arms that its plan needs
     assert in_folder(e, tmp_path / e.name).asking == ("--to-decide",)
+
+
+def test_what_a_claim_fits_to_its_runs_is_in_the_report_and_too_few_runs_fit_nothing(tmp_path):
+    def findings(results):
+        if len(results) < 4:
+            raise InputError("too few")
+        return [f"a line through {len(results)} runs"]
+
+    e = made_up(scales={"cpu": Scale({}, seeds=(0, 1))}, findings=findings)
+    losses(tmp_path, e, [2.0], [2.1])
+    assert in_folder(e, tmp_path / e.name).findings == []
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    text = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).path.read_text(encoding="utf-8")
+    assert "- a line through 4 runs" in text
