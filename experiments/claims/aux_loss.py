@@ -56,7 +56,8 @@ EXPERIMENT = Experiment(
         "cpu": Scale(CPU, seeds=tuple(range(5)), needs=(BOOKS,)),
         "laptop": Scale(
             LAPTOP,
-            seeds=tuple(range(3)),
+            seeds=(3, 4, 5),
+            fixed=tuple(range(3, 13)),
             arms=("small-lambda0", "small-lambda0.5", "large-lambda0", "large-lambda0.5"),
             needs=(PLAYS,),
         ),
