@@ -113,7 +113,8 @@ EXPERIMENT = Experiment(
         "smoke": Scale(SMOKE, arms=(f"scaled-{PROBE}", f"unscaled-{PROBE}")),
         "laptop": Scale(
             LAPTOP,
-            seeds=tuple(range(3)),
+            seeds=(3, 4, 5),
+            fixed=tuple(range(3, 8)),
             arms=(*(arm for arm in CELLS if "L6" not in arm), f"again-{REPEATED}", f"half-scaled-{PROBE}"),
         ),
         "cpu": Scale(CPU, seeds=tuple(range(5))),
