@@ -87,6 +87,7 @@ def test_seeds_that_were_fixed_are_one_stage_and_those_of_them_that_lack_are_nam
     (judged,) = reports.make_report(in_folder(e, tmp_path / e.name), tmp_path / e.name).judged
     differences = np.subtract(new, old)
     half = stats.t.ppf(0.975, 3) * differences.std(ddof=1) / 2
+    assert judged.interval is not None
     assert judged.interval.high - judged.interval.estimate == pytest.approx(half)
 
 
