@@ -13,6 +13,7 @@ import pytest
 
 from experiments.runs.folder import held
 from gpt_jax.errors import InputError
+from gpt_jax.parallel import watch
 from gpt_jax.parallel.hosts import Hosts, launched, seconds
 from gpt_jax.parallel.watch import ALIVE, Watch
 
@@ -246,17 +247,18 @@ def test_a_coordinator_that_does_not_answer_is_process_0():
     assert len(ends) == 1 and "process 1 of 3" in ends[0] and "process 0 has not answered" in ends[0]
 
 
-def test_one_that_tells_the_others_does_not_wait_for_an_answer():
+def test_one_that_tells_the_others_does_not_wait_for_an_answer(monkeypatch):
     """Process 0 may end on what it hears before it answers."""
+    monkeypatch.setattr(watch, "ATTENTION", 0.2)
     never = threading.Event()
 
     class Silent(Store):
         def key_value_set(self, key, value, allow_overwrite=False):
             never.wait(60)
 
-    watch = Watch("localhost:1", 2, 1, 100, 100, end=lambda line: None, client=Silent)
+    speaking = Watch("localhost:1", 2, 1, 100, 100, end=lambda line: None, client=Silent)
     began = time.monotonic()
-    watch.tell("error: a.b: 3 is not allowed")
+    speaking.tell("error: a.b: 3 is not allowed")
     assert time.monotonic() - began < 30
     never.set()
 
