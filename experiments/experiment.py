@@ -85,7 +85,7 @@ class Scale:
         return self.fixed or self.seeds
 
     @property
-    def asking(self) -> tuple[str, ...]:
+    def run_options(self) -> tuple[str, ...]:
         """The words by which `run` makes all that counts."""
         return ("--seeds", f"{self.fixed[0]}:{self.fixed[-1] + 1}") if self.fixed else ()
 

@@ -171,8 +171,8 @@ def check_to_decide(e: Experiment, arguments: argparse.Namespace) -> None:
         raise InputError(f"--scale: {SMOKE} is not allowed with --to-decide: it gives no verdicts")
     if not e.comparisons:
         raise InputError(f"--to-decide: {e.name} compares nothing: allowed: an experiment with comparisons")
-    if asking := " ".join(e.scale(arguments.scale).asking):
-        raise InputError(f"--to-decide: not allowed: the seeds of {e.name} are fixed at {arguments.scale}: {asking}")
+    if options := " ".join(e.scale(arguments.scale).run_options):
+        raise InputError(f"--to-decide: not allowed: the seeds of {e.name} are fixed at {arguments.scale}: {options}")
     if len(e.scale(arguments.scale).seeds) < 2:
         raise InputError(f"--to-decide: scale {arguments.scale} of {e.name} has one seed: 2 show a spread")
 

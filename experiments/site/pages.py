@@ -129,7 +129,7 @@ def _scale(experiment: Experiment, path: Path) -> Scale:
     shown = [_comparison(one) for one in report.judged]
     noise = [line.removeprefix("- ") for line in noise_floor(report).replace("`", "").splitlines()]
     state = f"{len(lines)} runs of {len({r.arm for r in report.results})} arms at scale {name}."
-    state += f" {runs.of_pilots}" if runs.pilots else ""
+    state += f" {runs.on_pilots}" if runs.pilots else ""
     return Scale(
         name=name,
         state=state + (" A smoke scale shows that everything runs, and gives no verdicts." if name == SMOKE else ""),
@@ -147,7 +147,7 @@ def _scale(experiment: Experiment, path: Path) -> Scale:
         cost=_cost(lines),
         environment=environment(lines),
         samples=_samples(lines),
-        commands=_commands(experiment, name, path, runs.asking),
+        commands=_commands(experiment, name, path, runs.run_options),
     )
 
 
@@ -239,9 +239,9 @@ def _samples(lines: Sequence[Published]) -> list[tuple[str, str]]:
     return [(f"{arm}, seed {line.seed}", line.sample) for arm, line in list(reversed(first.items()))[:SAMPLES]]
 
 
-def _commands(experiment: Experiment, scale: str, path: Path, asking: Sequence[str]) -> list[tuple[str, str]]:
+def _commands(experiment: Experiment, scale: str, path: Path, options: Sequence[str]) -> list[tuple[str, str]]:
     name, file = experiment.name, f"results/{path.parent.name}/{path.name}"
-    run = " ".join([f"{START} run {name} --scale {scale}", *asking])
+    run = " ".join([f"{START} run {name} --scale {scale}", *options])
     return [
         ("This command runs the claim, and goes on where it stopped:", run),
         ("This command gives the verdicts on your runs:", f"{START} report {name}"),

@@ -25,7 +25,7 @@ from gpt_jax.errors import InputError
 CHECKOUT = Path(__file__).parents[2]
 BEGIN = "<!-- The table down to the next such line is made by `python -m experiments report --all --write`. -->"
 END = "<!-- The table ends here. -->"
-NOT_RUN = "no published run"
+NOT_RUN, NO_PRIMARY = "no published run", "published, without a primary comparison"
 INTRODUCTION = """\
 # What was found?
 
@@ -131,7 +131,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     commits = Counter(line.commit[:7] for line in lines)
     made = ", ".join(f"{count} of commit `{commit}`" for commit, count in sorted(commits.items()))
     number_of_runs = counted(len(lines), "run")
-    parts = [f"### At scale `{runs.scale}`", f"{number_of_runs}: {made}. {runs.of_pilots}".strip()]
+    parts = [f"### At scale `{runs.scale}`", f"{number_of_runs}: {made}. {runs.on_pilots}".strip()]
     stale = [line for line in lines if differences_from_claim(line.run_config(), line.identity, e)]
     if stale:
         (first, *_) = differences_from_claim(stale[0].run_config(), stale[0].identity, e)
@@ -157,7 +157,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     path = f"results/{e.name}/{runs.scale}.jsonl"
     commands = (
         typed("report", e.name, "--from", "published"),
-        typed("run", e.name, "--scale", runs.scale, *runs.asking),
+        typed("run", e.name, "--scale", runs.scale, *runs.run_options),
         typed("verify", path, "--rerun", "--sample", "1"),
     )
     return [*parts, "```bash\n" + "\n".join(commands) + "\n```"]
@@ -183,7 +183,8 @@ def claims_table(found: Sequence[Found]) -> str:
             told = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Verdict) if counts[kind])
             if runs.scale != SMOKE and told:
                 verdicts.append(f"`{runs.scale}`: {told}")
-        link = f"[{'; '.join(verdicts) or NOT_RUN}](docs/RESULTS.md#{one.claim.name})" if one.claim.comparisons else ""
+        none = NO_PRIMARY if any(runs.scale != SMOKE for runs, _, _ in one.reports) else NOT_RUN
+        link = f"[{'; '.join(verdicts) or none}](docs/RESULTS.md#{one.claim.name})" if one.claim.comparisons else ""
         rows.append((f"`{one.claim.name}`", one.claim.summary, one.claim.source, link))
     return table(("experiment", "claim", "source", "verdicts"), rows)
 

@@ -42,6 +42,15 @@ def why_none(sides: Sequence[Sequence[Result]], comparison: Comparison, least: M
     return ""
 
 
+def one_sided(sides: Sequence[Sequence[Result]], comparison: Comparison, least: Mapping[str, float]) -> str:
+    """What the side that has not learned lacks, where the other has: the comparison then says that one trains and the
+    other does not, and little of how well."""
+    if comparison.with_failed or len(sides) < 2:
+        return ""
+    missed = list(filter(None, (shortfall(runs, least) for runs in sides)))
+    return f"{missed[0]}: the other side has learned, and the comparison says little more" if len(missed) == 1 else ""
+
+
 def shortfall(runs: Sequence[Result], least: Mapping[str, float]) -> str:
     """The first bar that the runs' mean does not reach, in words; "" if there is none."""
     arm, found = runs[0].arm, bars(runs[0], least)

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.experiment import FAILED, SMOKE, Comparison, Experiment
 from experiments.runs.results import Result
-from experiments.verdicts.evidence import why_none
+from experiments.verdicts.evidence import one_sided, why_none
 from experiments.verdicts.grid import edges
 from experiments.verdicts.statistics import (
     holm,
@@ -180,6 +180,8 @@ def judge(
         notes.append(f"{counted(len(values), 'pair')}: at least 2 are needed")
     elif reason := why_none([list(side.values()) for side in sides], comparison, least or {}):
         found, notes = "no evidence", [*notes, reason]
+    elif reason := one_sided([list(side.values()) for side in sides], comparison, least or {}):
+        notes.append(reason)
     if interval is not None and interval.low == interval.high:
         notes.append("all differences are equal: the interval has no width")
     judged = Judged(comparison, treatment, control, differences, interval, resampled, found, len(values), tuple(notes))

@@ -94,7 +94,7 @@ def to_markdown(report: Report) -> str:
         f"read from {'the published file' if report.runs.published else 'the run folders in'} `{report.runs.where}`."
     )
     if report.runs.pilots:
-        state += f" {report.runs.of_pilots}"
+        state += f" {report.runs.on_pilots}"
     if report.missing:
         state += f" **Partial**: {len(report.missing)} not finished: {', '.join(report.missing)}."
     if results[0].scale == SMOKE:
@@ -160,7 +160,8 @@ def judged_row(judged: Judged) -> tuple[str, ...]:
 
 def fitted(runs: Runs) -> list[str]:
     """What the claim fits to its runs, as a list."""
-    return ["Fitted to all of these runs:", "\n".join(f"- {line}" for line in runs.findings)] if runs.findings else []
+    found = [f"- {line}" for line in runs.findings]
+    return ["Fitted to all of these runs:", "\n".join(found)] if found else []
 
 
 def verdict_line(judged: Judged) -> str:

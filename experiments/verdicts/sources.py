@@ -50,19 +50,19 @@ class Runs:
             return []
 
     @property
-    def asking(self) -> tuple[str, ...]:
+    def run_options(self) -> tuple[str, ...]:
         """The words after `run NAME --scale SCALE` by which `run` makes these runs; none where it does by itself."""
         own = self.experiment.scales.get(self.scale)
         seeds = sorted({result.seed for result in self.results})
         if own is None or own.fixed or set(seeds) <= set(own.seeds):
-            return own.asking if own is not None else ()
+            return own.run_options if own is not None else ()
         whole = len({(result.arm, result.seed) for result in self.results}) == len(seeds) * len(
             {result.arm for result in self.results}
         )
         return ("--seeds", f"{seeds[0]}:{seeds[-1] + 1}") if whole else ("--to-decide",)
 
     @property
-    def of_pilots(self) -> str:
+    def on_pilots(self) -> str:
         """A sentence on the pilots; "" where there are none."""
         count, seeds = len(self.pilots), _seeds(self.pilots)
         return f"{count} runs of {seeds} were pilots: they set the seeds that count, and do not count." if count else ""

@@ -75,7 +75,7 @@ def plan_lines(experiment: Experiment, scale: str, folder: Path) -> list[str]:
     own = experiment.scale(scale)
     if own.fixed:
         told = f"seeds {own.fixed[0]} to {own.fixed[-1]} count, fixed before any of them was run"
-        return [f"{told}: {' '.join(own.asking)} makes them"]
+        return [f"{told}: {' '.join(own.run_options)} makes them"]
     stage = f"first stage: seeds {', '.join(map(str, own.seeds))}; --to-decide adds seeds up to {own.most_seeds} in all"
     planned = plan(experiment, scale, first_stage(experiment, scale, folder))
     return [stage, *map(str, planned)] if planned else [stage, "how many follows from the spread of the first stage"]

@@ -81,3 +81,14 @@ def test_which_of_two_ends_went_is_told_by_the_thread_that_notices(source_ends):
     assert copy(source, target) == source_ends
     for end in (writer, source, target, reader):
         end.close()
+
+
+def test_a_send_that_fails_leaves_the_clients_end_to_the_thread_that_receives():
+    (client, near), (far, coordinator) = socket.socketpair(), socket.socketpair()
+    coordinator.close()
+    client.sendall(b"late")
+    done = threading.Event()
+    Relay("127.0.0.1:1", lambda: True)._send(near, far, done)
+    assert not done.is_set(), "the client has not left"
+    client.close()
+    near.close()

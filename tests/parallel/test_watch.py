@@ -13,9 +13,9 @@ import pytest
 
 from experiments.runs.folder import held
 from gpt_jax.errors import InputError
-from gpt_jax.parallel import watch
+from gpt_jax.parallel import hosts, watch
 from gpt_jax.parallel.hosts import Hosts, launched, seconds
-from gpt_jax.parallel.watch import ALIVE, Watch
+from gpt_jax.parallel.watch import ALIVE, FIRST, Watch
 
 ROOT = Path(__file__).parents[2]
 START, SILENCE = 60, 6
@@ -261,6 +261,61 @@ def test_one_that_tells_the_others_does_not_wait_for_an_answer(monkeypatch):
     speaking.tell("error: a.b: 3 is not allowed")
     assert time.monotonic() - began < 30
     never.set()
+
+
+class Shared:
+    """A coordinator that several watches talk to."""
+
+    def __init__(self):
+        self.kept, self.told = {}, threading.Event()
+
+    def key_value_set(self, key, value, allow_overwrite=False):
+        self.kept[key] = value
+        if key == FIRST:
+            self.told.set()
+
+    def blocking_key_value_get(self, key, milliseconds):
+        if not self.told.wait(milliseconds / 1000):
+            raise TimeoutError
+        return self.kept[key]
+
+    def key_value_dir_get(self, prefix):
+        return [(key, value) for key, value in self.kept.items() if key.startswith(prefix)]
+
+
+def test_one_that_tells_the_others_stays_until_they_have_heard_and_no_longer(monkeypatch):
+    monkeypatch.setattr(watch, "ATTENTION", 50)
+    store, ends = Shared(), []
+    both = [Watch("localhost:1", 2, n, 100, 600, end=ends.append, client=lambda: store) for n in range(2)]
+    for one in both:
+        one.started()
+    began = time.monotonic()
+    both[0].tell("error: a.b: 3 is not allowed")
+    assert time.monotonic() - began < 40
+    wait_for(ends)
+    assert len(ends) == 1 and "process 0 has ended: error: a.b: 3 is not allowed" in ends[0]
+    both[1].parting()
+
+
+def test_a_process_ends_once_however_many_threads_notice_why():
+    store, ends = Store(), []
+    watch = Watch("localhost:1", 3, 1, 100, 600, end=ends.append, client=lambda: store)
+    watch.started()
+    assert watch.closed() and watch.closed()
+    assert len(ends) == 1 and "process 0 has closed its connection" in ends[0]
+    watch.parting()
+
+
+@pytest.mark.parametrize(
+    "error, waits", [(RuntimeError("no devices"), True), (ValueError("Gloo"), True), (InputError("a.b"), False)]
+)
+def test_an_error_of_jax_waits_for_the_watch_to_name_who_is_lost(monkeypatch, error, waits):
+    slept = []
+    monkeypatch.setattr(hosts, "_watch", object())
+    monkeypatch.setattr(hosts.time, "sleep", slept.append)
+    with pytest.raises(type(error)), hosts.naming_the_lost():
+        raise error
+    assert bool(slept) == waits
 
 
 def test_the_threads_of_one_that_leaves_are_out_of_the_coordinators_client():

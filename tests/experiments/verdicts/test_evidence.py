@@ -67,6 +67,9 @@ def test_a_language_model_that_has_not_learned_is_no_evidence(tmp_path, new, old
     if answer == "no evidence":
         assert judged.notes[0].startswith("new has not learned: its validation/loss is")
         assert "the unigram entropy less 0.1 is 5.9" in judged.notes[0]
+    else:
+        assert len(judged.notes) == 1 and "has not learned: its validation/loss is" in judged.notes[0]
+        assert judged.notes[0].startswith("old" if answer == "reproduced" else "new")
 
 
 def test_where_nothing_tells_what_chance_is_there_is_no_evidence(tmp_path):
