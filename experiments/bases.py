@@ -1,6 +1,6 @@
 """What several claims have in common: the base of those on plays; the base, weights and scales of fine-tunings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import configs
@@ -23,13 +23,15 @@ def on_plays(changes: Mapping[str, Any] | None = None) -> RunConfig:
     return override(configs.get("gpt2-124m"), {**plays, **(changes or {})})
 
 
-def starting_from(start: Start, instead_of: Start = BOOKS) -> dict[str, Any]:
-    """For an arm that starts from `start`, where the others of its scale start from `instead_of`. Where the user
-    (finetuning.weights=DIR) or the scale names other weights, or none, the arm starts from those."""
+def starting_from(start: Start | Callable[[int], Start], instead_of: Start = BOOKS) -> dict[str, Any]:
+    """For an arm that starts from `start`, where the others of its scale start from `instead_of`. A function names the
+    start of each of the fine-tuning's seeds. Where the user (finetuning.weights=DIR) or the scale names other weights,
+    or none, the arm starts from those."""
 
     def folder(base: RunConfig) -> str | None:
         weights = base.finetuning.weights
-        return start.folder if weights == instead_of.folder else weights
+        own = start if isinstance(start, Start) else start(base.training.seed)
+        return own.folder if weights == instead_of.folder else weights
 
     return {"finetuning.weights": folder}
 

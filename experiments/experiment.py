@@ -43,11 +43,15 @@ class Start:
     claim: str
     arm: str
     scale: str = "cpu"
+    seed: int = 0
 
     @property
     def folder(self) -> str:
         """Where the runs that start from it look for it, in the current folder."""
-        return f"runs/{self.claim}/{self.arm}/seed-0"
+        return f"runs/{self.claim}/{self.arm}/seed-{self.seed}"
+
+    def __str__(self) -> str:
+        return " ".join((self.claim, self.arm, *([f"seed {self.seed}"] if self.seed else [])))
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ def make(start: Start, console: Any, hosts: str | None) -> None:
     from experiments.runs.sweep.ways import choose, make_runs
 
     e = experiments.load(start.claim)
-    console.print(f"first {start.claim} {start.arm}, which the runs start from: {described([start])}")
-    configs = e.runs(start.scale, [start.arm], [0])
+    console.print(f"first {start}, which the runs start from: {described([start])}")
+    configs = e.runs(start.scale, [start.arm], [start.seed])
     chosen = members(e, start.scale, configs, Path(start.folder).parents[2], fetched(e, start.scale, {}))
     if lost := make_runs(chosen, choose("serial", None, chosen, alone=True), console, e, hosts=hosts, profile=0):
         raise InputError(f"finetuning.weights: {start.folder} was not made: {lost[0]}")

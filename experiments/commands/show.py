@@ -39,7 +39,8 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"  {'*' if c.primary else ' '} {c.title}: {c.metric} {c.stated}{where}")
     print("\ncompute:")
     for scale, cost in costs.items():
-        needs = ", ".join(f"{start.claim} {start.arm} (scale {start.scale})" for start in e.scale(scale).needs)
+        starts = [f"{start.claim} {start.arm} (scale {start.scale})" for start in e.scale(scale).needs]
+        needs = ", ".join(dict.fromkeys(starts))  # each once, whatever its seeds
         print(f"  {scale}: {cost}; seeds {', '.join(map(str, e.scale(scale).seeds))}")
         if needs:
             print(f"    starts from {needs}: {START} run {e.name} --scale {scale} --with-needs makes what is missing")

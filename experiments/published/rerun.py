@@ -66,7 +66,7 @@ def check_start(config: RunConfig, name: str, scale: str) -> None:
     for start in missing(experiments.load(name), scale, [config]):
         raise InputError(
             f"finetuning.weights: {start.folder} is missing here: {typed('run', start.claim, '--scale', start.scale)} "
-            f"--only {start.arm} makes it, and the run that starts from it can be made again then"
+            f"--only {start.arm} --seeds {start.seed} makes it, and the run that starts from it can be made again then"
         )
 
 

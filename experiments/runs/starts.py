@@ -33,14 +33,13 @@ def described(starts: Iterable[Start]) -> str:
     """What is missing and how long it takes here, in words: "books large (scale cpu, about 40 minutes here)"."""
     speed = measured_speed()
     return "; ".join(
-        f"{start.claim} {start.arm} (scale {start.scale}, {seconds_in_words(flops(start) / speed)} here)"
-        for start in starts
+        f"{start} (scale {start.scale}, {seconds_in_words(flops(start) / speed)} here)" for start in starts
     )
 
 
 def flops(start: Start) -> float:
     """The floating-point operations of a start's training."""
-    return compute([experiments.load(start.claim).config(start.arm, start.scale, 0)]).flops
+    return compute([experiments.load(start.claim).config(start.arm, start.scale, start.seed)]).flops
 
 
 def measured_speed() -> float:

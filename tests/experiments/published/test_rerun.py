@@ -40,7 +40,7 @@ def test_a_run_whose_start_is_not_here_says_how_to_make_it(tmp_path, monkeypatch
         main(["verify", str(ROOT / "results/aux_loss/laptop.jsonl"), "--sample", "1", "--rerun", "--cores", "1"]) == 2
     )
     assert usable_cores() == before
-    assert "python -m experiments run plays --scale laptop --only decoder makes it" in capsys.readouterr().err
+    assert "python -m experiments run plays --scale laptop --only decoder --seeds 0 makes it" in capsys.readouterr().err
 
 
 def test_a_run_that_was_deterministic_is_made_again_with_the_same_flags(tmp_path, monkeypatch, capsys):
