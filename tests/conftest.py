@@ -1,4 +1,4 @@
-"""Set before JAX is imported: the CPU, quick compilation, and a compilation cache that outlives the tests."""
+"""Set before JAX is imported: the CPU, quick compilation, and caches of the tests' own that outlive them."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ if version("jaxlib").startswith("0.10.") and _QUICK not in os.environ.get("XLA_F
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "gpt_jax_tests"
+os.environ["GPT_JAX_CACHE"] = str(_CACHE / "cache")  # not the user's own, which may hold what a test says is missing
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 

@@ -16,7 +16,9 @@ from gpt_jax.data.tokenizers import BytesTokenizer
 
 def test_each_arm_is_a_model_on_a_pair_and_smoke_needs_no_files():
     e = load("composition")
-    configs = {arm: e.config(arm, "cpu", 0) for arm in e.select("cpu")}
+    configs = {arm: e.config(arm, scale, 0) for scale in ("cpu", "laptop") for arm in e.select(scale)}
+    assert set(configs) == set(e.arms)
+    assert {e.config(arm, "laptop", 0).data.source for arm in e.select("laptop")} == {"sums"}
     assert {c.data.source for c in configs.values()} == {"scan_length", "scan_jump", "sums"} <= set(pair_names())
     for arm, config in configs.items():
         assert (config.model.architecture == "lstm") == arm.endswith("lstm")
