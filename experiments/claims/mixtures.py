@@ -15,7 +15,7 @@ equal shares of the tokens (`data.source`, docs/DATA.md), so arms of one budget 
 they have; a source that is smaller than its share is read again, and a run prints how often. Ours are novels, radio
 news, presidents' speeches and Wikipedia. Sources differ in kind and in number. One order of four shows no more than
 that order. Each mixture trains its own tokenizer, so that bits per byte of one are on its own text, and compare only
-within the mix of four; of each source they are logged too. There are three seeds, since each fine-tuning of `ood`
+within the mix of four; of each source they are logged too. There are four seeds, since each fine-tuning of `ood`
 starts from a pre-training of its own.
 
 Earlier figures of docs/LOG.md are of one run each, and of files made beforehand: 8 million characters in every mixture,
@@ -30,7 +30,7 @@ from experiments.sweep import section
 from gpt_jax.config import override
 
 BATCH, STEPS = 4096, 480
-PRETRAININGS = 3  # of each arm
+PRETRAININGS = 4  # of each arm
 SOURCES = ("books", "news", "speeches", "wikipedia")
 
 
