@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,12 +17,16 @@ from gpt_jax.errors import InputError
 From = Literal["runs", "published"]
 
 
+class PilotsAlone(InputError):
+    """There are runs, and none that counts."""
+
+
 @dataclass(frozen=True)
 class Runs:
     """The finished runs of one report, `where` they were read, and the runs (arm, seed) that were begun there.
 
     Seeds before the first of the scale's are pilots: the scale's seeds were chosen when these had been seen. Their runs
-    are `pilots` and not `results`. Raises `InputError` where there are pilots alone.
+    are `pilots` and not `results`. Raises `PilotsAlone` where there are no others.
     """
 
     experiment: Experiment
@@ -35,7 +40,7 @@ class Runs:
         pilots = [result for result in self.results if result.seed < first.get(result.scale, 0)]
         results = [result for result in self.results if result.seed >= first.get(result.scale, 0)]
         if pilots and not results:
-            raise InputError(f"{self.where}: {_seeds(pilots)} are pilots of {self.experiment.name}: no run counts")
+            raise PilotsAlone(f"{self.where}: {_seeds(pilots)} are pilots of {self.experiment.name}: no run counts")
         object.__setattr__(self, "results", results)
         object.__setattr__(self, "pilots", pilots)
 
@@ -100,23 +105,37 @@ def in_file(experiment: Experiment, path: Path) -> Runs:
 def if_any(experiment: Experiment, out: Path, root: Path | None = None, chosen: From | None = None) -> list[Runs]:
     """The runs of an experiment: of its folder in `out` if one is finished there, else the published ones, by scale.
 
-    `chosen` takes the one or the other. None at all give an empty list. Raises `InputError` on damaged ones.
+    `chosen` takes the one or the other. None that count give an empty list. Raises `InputError` on damaged ones.
     """
+    read, places = _where(experiment, out, root, chosen)
+    counting = []
+    for place in places:
+        with suppress(PilotsAlone):
+            counting.append(read(experiment, place))
+    return counting
+
+
+def _where(
+    experiment: Experiment, out: Path, root: Path | None, chosen: From | None
+) -> tuple[Callable[[Experiment, Path], Runs], list[Path]]:
+    """How the runs of an experiment are read, and from which folder or files."""
     folder = out / experiment.name
     if chosen != "published" and any(folder.glob("*/seed-*/result.json")):
-        return [in_folder(experiment, folder)]
-    files = [] if chosen == "runs" else published_files(experiment.name, root or RESULTS)
-    return [in_file(experiment, path) for path in files]
+        return in_folder, [folder]
+    return in_file, [] if chosen == "runs" else published_files(experiment.name, root or RESULTS)
 
 
 def found(experiment: Experiment, out: Path, root: Path | None = None, chosen: From | None = None) -> list[Runs]:
     """`if_any`. Raises `InputError` where there are none."""
     runs = if_any(experiment, out, root, chosen)
     if not runs:
+        read, pilots = _where(experiment, out, root, chosen)
+        for place in pilots:
+            read(experiment, place)  # raises, and says which runs these are
         places = {"runs": f"{out / experiment.name}", "published": f"{root or RESULTS}"}
-        read = [place for kind, place in places.items() if chosen in (None, kind)]
+        looked = [place for kind, place in places.items() if chosen in (None, kind)]
         raise InputError(
-            f"{experiment.name}: no finished run in {' or '.join(read)}: {START} run {experiment.name} comes first, or "
-            "give --out"
+            f"{experiment.name}: no finished run in {' or '.join(looked)}: {START} run {experiment.name} comes first, "
+            "or give --out"
         )
     return runs

@@ -8,7 +8,7 @@ from scipy import stats
 
 from experiments.experiment import Scale
 from experiments.verdicts import report as reports
-from experiments.verdicts.sources import in_folder
+from experiments.verdicts.sources import found, if_any, in_folder
 from gpt_jax.errors import InputError
 from tests.experiments.made_up import losses, made_up, write_run
 
@@ -72,6 +72,14 @@ def test_pilots_alone_are_refused(tmp_path):
     losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
     with pytest.raises(InputError, match=r"seeds 0, 1 are pilots of .*: no run counts"):
         in_folder(e, tmp_path / e.name)
+    with pytest.raises(InputError, match=r"seeds 0, 1 are pilots of .*: no run counts"):
+        found(e, tmp_path)
+
+
+def test_a_claim_of_pilots_alone_does_not_stop_a_report_on_all(tmp_path):
+    e = made_up(scales={"cpu": Scale({}, seeds=(2, 3))})
+    losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
+    assert if_any(e, tmp_path) == []
 
 
 def test_seeds_that_were_fixed_are_one_stage_and_those_of_them_that_lack_are_named(tmp_path):
