@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.command import START
 from experiments.experiment import SMOKE, Experiment
-from experiments.published.file import read_lines, read_published
+from experiments.published.file import read_lines
 from experiments.published.line import Published
 from experiments.runs.results import LOSS, Result
 from experiments.site import charts
@@ -26,7 +26,7 @@ from experiments.verdicts.report import (
     number,
     span,
 )
-from experiments.verdicts.sources import Runs
+from experiments.verdicts.sources import Runs, counting, in_file
 
 SAMPLES = 3  # arms whose text a page shows
 
@@ -102,7 +102,8 @@ def counted(verdicts: Mapping[str, int]) -> str:
 def page(experiment: Experiment, files: Sequence[Path]) -> Page:
     """The page of a claim from its published files, the largest scale first. Raises `InputError` on damaged files."""
     order = list(experiment.scales)
-    largest_first = sorted(files, key=lambda path: -order.index(path.stem) if path.stem in order else 1)
+    read = counting(in_file, experiment, files)
+    largest_first = sorted(read, key=lambda runs: -order.index(runs.scale) if runs.scale in order else 1)
     keys = experiment.arm_keys
     return Page(
         name=experiment.name,
@@ -112,7 +113,7 @@ def page(experiment: Experiment, files: Sequence[Path]) -> Page:
         claim=[" ".join(part.split()) for part in experiment.claim.strip().split("\n\n")[1:]],
         settings_header=("arm", *keys),
         settings=[(arm, *(_setting(own, key) for key in keys)) for arm, own in experiment.arms.items()],
-        scales=[_scale(experiment, path) for path in largest_first],
+        scales=[_scale(experiment, runs) for runs in largest_first],
     )
 
 
@@ -121,8 +122,8 @@ def _setting(overrides: Mapping[str, Any], key: str) -> str:
     return "as the base asks" if callable(value) else str(value)
 
 
-def _scale(experiment: Experiment, path: Path) -> Scale:
-    runs = Runs(experiment, read_published(path, experiment), path)
+def _scale(experiment: Experiment, runs: Runs) -> Scale:
+    path = runs.where
     report = Report(runs, judge_all(runs.results, experiment), missing_runs(runs), path, [])
     lines = list(read_lines(path).values())
     name = path.stem

@@ -12,13 +12,13 @@ from typing import get_args
 from experiments import experiment as experiments
 from experiments.command import typed
 from experiments.experiment import SMOKE, Experiment
-from experiments.published.file import RESULTS, as_results, differences_from_claim, published_files, read_lines
+from experiments.published.file import RESULTS, differences_from_claim, published_files, read_lines
 from experiments.published.line import Published
 from experiments.published.reruns import Rerun, of_lines, read_reruns
 from experiments.verdicts.judge import Judged, Verdict, counted, judge_all
 from experiments.verdicts.noise import noise_floors
 from experiments.verdicts.report import JUDGED_HEADER, SHOWN, fitted, judged_row, number, table
-from experiments.verdicts.sources import Runs
+from experiments.verdicts.sources import Runs, counting, in_file
 from gpt_jax.disk import read_utf8, write_atomically
 from gpt_jax.errors import InputError
 
@@ -55,10 +55,8 @@ def published(root: Path = RESULTS) -> list[Found]:
     found = []
     for e in map(experiments.load, experiments.names()):
         reports = []
-        for path in published_files(e.name, root):
-            lines = read_lines(path)
-            runs = Runs(e, as_results(lines, e), path)
-            reports.append((runs, list(lines.values()), judge_all(runs.results, e)))
+        for runs in counting(in_file, e, published_files(e.name, root)):
+            reports.append((runs, list(read_lines(runs.where).values()), judge_all(runs.results, e)))
         found.append(Found(e, tuple(reports)))
     return found
 

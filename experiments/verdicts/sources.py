@@ -81,6 +81,9 @@ class Runs:
         return self.where.suffix == ".jsonl"
 
 
+Reader = Callable[[Experiment, Path], Runs]
+
+
 def _seeds(results: Sequence[Result]) -> str:
     return f"seeds {', '.join(str(seed) for seed in sorted({result.seed for result in results}))}"
 
@@ -108,16 +111,19 @@ def if_any(experiment: Experiment, out: Path, root: Path | None = None, chosen: 
     `chosen` takes the one or the other. None that count give an empty list. Raises `InputError` on damaged ones.
     """
     read, places = _where(experiment, out, root, chosen)
-    counting = []
+    return counting(read, experiment, places)
+
+
+def counting(read: Reader, experiment: Experiment, places: Sequence[Path]) -> list[Runs]:
+    """What `read` (`in_file`, `in_folder`) finds in each of the places, without those that hold pilots alone."""
+    found = []
     for place in places:
         with suppress(PilotsAlone):
-            counting.append(read(experiment, place))
-    return counting
+            found.append(read(experiment, place))
+    return found
 
 
-def _where(
-    experiment: Experiment, out: Path, root: Path | None, chosen: From | None
-) -> tuple[Callable[[Experiment, Path], Runs], list[Path]]:
+def _where(experiment: Experiment, out: Path, root: Path | None, chosen: From | None) -> tuple[Reader, list[Path]]:
     """How the runs of an experiment are read, and from which folder or files."""
     folder = out / experiment.name
     if chosen != "published" and any(folder.glob("*/seed-*/result.json")):

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.published.file import path_of, write_lines
+from experiments.published.file import path_of, read_published, write_lines
 from experiments.published.line import published_run
 from experiments.runs import results as results_of
 from experiments.runs.results import LOSS
@@ -97,7 +97,7 @@ def test_runs_whose_points_lie_at_other_places_are_paired_point_by_point():
 
 def test_a_plot_of_nothing_is_left_out(published):
     claim, root = published
-    results = pages.read_published(path_of(claim.name, "cpu", root), claim)
+    results = read_published(path_of(claim.name, "cpu", root), claim)
     assert len(pages._curves(claim, results, "cpu")) == 1
     apart = [
         dataclasses.replace(r, curves={LOSS: results_of.Curve(*[tuple(range(9 * n, 10 * n + 1))] * 3)})
@@ -124,7 +124,7 @@ def test_the_plots_compile_to_svg_that_holds_the_figures(published):
         assert "NaN" not in svg and "undefined" not in svg, place
         labels = re.findall(r'aria-label="([^"]*)"', svg)
         if "intervals" in place:
-            (judged,) = judge_all(pages.read_published(path_of(claim.name, "cpu", root), claim), claim)
+            (judged,) = judge_all(read_published(path_of(claim.name, "cpu", root), claim), claim)
             assert judged.interval is not None
             drawn_low = next(
                 float(m[1].replace("−", "-")) for x in labels if (m := re.search(r"95 % from: ([−+\d.]+)", x))
