@@ -143,17 +143,16 @@ def restore(config: RunConfig, folder: Path, report: Callable[[str], None], step
 
     A checkpoint that cannot be read is named through `report` and passed over. Raises `InputError` if none can.
     """
-    import jax
 
     from gpt_jax.training.checkpoint import Checkpoints
-    from gpt_jax.training.state import init_state
+    from gpt_jax.training.state import state_shapes
 
     path = folder / "checkpoints"
     if not path.is_dir():
         raise InputError(f"{path}: no such folder: the run has no checkpoint yet; `resume` goes on with it")
     if step is not None and step not in checkpoint_steps(folder):
         raise unknown(f"checkpoint of {folder}", str(step), map(str, checkpoint_steps(folder)))
-    shapes = jax.eval_shape(lambda: init_state(config))
+    shapes = state_shapes(config)
     checkpoints = Checkpoints(path)
     try:
         restored = checkpoints.restore(shapes, report, discard=False, steps=None if step is None else [step])

@@ -26,7 +26,7 @@ from gpt_jax.loading import checkpoint_steps, restore
 from gpt_jax.parallel.hosts import is_writer
 from gpt_jax.training.checkpoint import require_readable_name
 from gpt_jax.training.plan import make_plan
-from gpt_jax.training.state import init_state
+from gpt_jax.training.state import state_shapes
 from gpt_jax.training.trackers import check_installed
 
 PROMPT_TOKENS, PROMPT_WORDS, PROMPT_CHARACTERS = 48, 3, 40
@@ -133,7 +133,7 @@ class Pretraining:
 def checkpoint_bytes(config: RunConfig) -> int:
     """The bytes of all checkpoints that are on disk at once: those that are kept, and the one being written."""
     training, plan = config.training, make_plan(config)
-    state = jax.eval_shape(lambda: init_state(config))
+    state = state_shapes(config)
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     written = len(plan.due(training.checkpoint_every_tokens) | {plan.steps})
     return one * min(training.keep_last + training.keep_best + 1, written)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import partial
 
 import jax
 from jax.sharding import AbstractMesh, AxisType
@@ -18,7 +17,7 @@ from gpt_jax.parallel.chips import TPUS, peak_flops
 from gpt_jax.parallel.mesh import AXES, mesh_shape
 from gpt_jax.sharding import state_shardings
 from gpt_jax.training.plan import make_plan
-from gpt_jax.training.state import init_state
+from gpt_jax.training.state import state_shapes
 
 SHARE = 0.4  # of the peak: what good GPT-2 trainers reach on accelerators (llm.c's 124M on H100: 40.5 %)
 
@@ -60,7 +59,7 @@ def _on_slice(config: RunConfig, place: Slice, flops: float) -> str:
     config = dataclasses.replace(override(config, place.changes), mesh=parse_mesh(place.mesh))
     sizes = mesh_shape(config.mesh, count)
     mesh = AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
-    state = jax.eval_shape(partial(init_state, config))
+    state = state_shapes(config)
     held = sum(
         math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
         for leaf, sharding in zip(jax.tree.leaves(state), jax.tree.leaves(state_shardings(state, mesh)), strict=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -27,10 +26,9 @@ from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.model.self_attention import attention_computed_by
 from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
+from gpt_jax.parallel.lowering import initializer
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
-from gpt_jax.sharding import state_shardings
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
-from gpt_jax.training.state import init_state
 
 STEPS = 3
 GIB = 2**30
@@ -61,8 +59,7 @@ def rehearse(
             compiled, planned = compile_step(config, plan, mesh)
         if should_stop():
             raise Interrupted("stopped before the first step")
-        shardings = state_shardings(jax.eval_shape(partial(init_state, config)), mesh)
-        state = jax.jit(partial(init_state, config), out_shardings=shardings)(np.uint32(config.training.seed))
+        state = initializer(config, mesh)(np.uint32(config.training.seed))
         rows = process_rows(mesh, plan.micro_batch)
         batches = open_batches(corpus, batch_size=plan.micro_batch, seed=config.training.seed, rows=rows)
         full = int(plan.sequences.max())

@@ -34,14 +34,14 @@ from gpt_jax.model.costs import parameter_count, train_flops_per_token
 from gpt_jax.numerics import pinned
 from gpt_jax.parallel.chips import peak_flops
 from gpt_jax.parallel.hosts import agreed, is_writer
-from gpt_jax.parallel.lowering import lower_step
+from gpt_jax.parallel.lowering import initializer, lower_step
 from gpt_jax.parallel.mesh import batch_parts, check_batch, make_mesh, process_rows, put_batch
 from gpt_jax.sharding import shaped, state_shardings
 from gpt_jax.training.checkpoint import Checkpoints
 from gpt_jax.training.loop import Hook, train
 from gpt_jax.training.metrics_log import MetricsLog
 from gpt_jax.training.plan import Plan, learning_rate, make_plan
-from gpt_jax.training.state import SAMPLING, TrainState, init_state, purpose_key
+from gpt_jax.training.state import SAMPLING, TrainState, purpose_key, state_shapes
 from gpt_jax.training.step import make_train_step
 from gpt_jax.training.trackers import open_trackers
 
@@ -186,13 +186,11 @@ class Session:
 
     def _initial_state(self) -> TrainState:
         """The newest readable checkpoint's state, or a fresh one."""
-        shapes = jax.eval_shape(partial(init_state, self.config))
-        shardings = state_shardings(shapes, self.mesh)
-        fresh = jax.jit(partial(init_state, self.config), out_shardings=shardings)  # straight into its shards
-        seed = np.uint32(self.config.training.seed)
-        restored = self.checkpoints.restore(shaped(shapes, shardings), self.screen.warn, accept=self._check_origin)
+        shapes = state_shapes(self.config)
+        like = shaped(shapes, state_shardings(shapes, self.mesh))
+        restored = self.checkpoints.restore(like, self.screen.warn, accept=self._check_origin)
         if restored is None:
-            return fresh(seed)
+            return initializer(self.config, self.mesh)(np.uint32(self.config.training.seed))
         state, meta = restored
         self.validation_loss, self.seconds = meta["validation/loss"], meta["seconds"]
         self.screen.say(f"resuming after step {int(state.step):,} of {self.plan.steps:,}")
