@@ -33,6 +33,8 @@ def print_report(read: Runs, folder: Path) -> None:
     for judged in made.judged:
         if judged.comparison.primary or judged.differences:
             print(reports.verdict_line(judged))
+    for line in read.findings:
+        print(line)
     if made.missing:
         console.print(f"partial: {len(made.missing)} of the scale's runs are not finished")
     print(f"read: {read.where}\nreport: {made.path}")
