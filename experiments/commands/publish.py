@@ -50,7 +50,8 @@ def publish(arguments: argparse.Namespace) -> int:
                     run = published_run(folder, checks.source_digest(folder), arguments.cores)
                     found.setdefault(scale, []).append(run)
             except InputError as error:
-                refused.append(f"refused: {error}")
+                named = "" if str(error).startswith(str(folder)) else f"{folder}: "
+                refused.append(f"refused: {named}{error}")
             show("checking runs", number, len(folders))
     for scale, runs in sorted(found.items()):
         path = path_of(e.name, scale, arguments.results or RESULTS)

@@ -66,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     data_dir = existing(arguments.data_dir, "--data-dir")
     notes = []
     if data_dir is None:
-        data_dir = fetched(e, arguments.scale, changes)
+        from experiments.corpora.catalogue import fetched
+
+        data_dir = fetched(e.name, e.data, source_of(e, arguments.scale, changes))
     elif e.base.data.source == "shakespeare" and "data.source" not in changes:
         changes["data.source"] = "local"
         notes.append(f"--data-dir is given: data.source is local, not {e.base.data.source}")
@@ -132,24 +134,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if lost else 0
 
 
-def fetched(e: Experiment, scale: str, changes: Mapping[str, Any]) -> Path | None:
-    """What `data get` made for an experiment, if it reads local text. Raises `InputError` where that is not here."""
-    source = str({**e.scale(scale).overrides, **changes}.get("data.source", e.base.data.source))
-    if not e.data or "local" not in source:
-        return None
-    from experiments.corpora.catalogue import get
-
-    found = get(e.data)
-    if not found.here:
-        raise InputError(
-            f"--data-dir: {e.name} reads local text, and no folder is given: one is, or {typed('data', 'get', e.data)} "
-            f"fetches what it reads to {str(found.folder)!r}"
-        )
-    return found.folder
+def source_of(e: Experiment, scale: str, changes: Mapping[str, Any]) -> str:
+    """What the runs read, of arms that do not say otherwise."""
+    return str({**e.scale(scale).overrides, **changes}.get("data.source", e.base.data.source))
 
 
 def make(start: Start, console: Any, hosts: str | None) -> None:
     """Makes a model that others start from, in the folder where they look for it. Raises `InputError`."""
+    from experiments.corpora.catalogue import fetched
     from experiments.runs.starts import described
     from experiments.runs.sweep.member import members
     from experiments.runs.sweep.ways import choose, make_runs
@@ -157,7 +149,8 @@ def make(start: Start, console: Any, hosts: str | None) -> None:
     e = experiments.load(start.claim)
     console.print(f"first {start}, which the runs start from: {described([start])}")
     configs = e.runs(start.scale, [start.arm], [start.seed])
-    chosen = members(e, start.scale, configs, Path(start.folder).parents[2], fetched(e, start.scale, {}))
+    text = fetched(e.name, e.data, source_of(e, start.scale, {}))
+    chosen = members(e, start.scale, configs, Path(start.folder).parents[2], text)
     if lost := make_runs(chosen, choose("serial", None, chosen, alone=True), console, e, hosts=hosts, profile=0):
         raise InputError(f"finetuning.weights: {start.folder} was not made: {lost[0]}")
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
+from experiments.command import typed
 from gpt_jax.data.public_files import public_root
 from gpt_jax.disk import read_utf8
 from gpt_jax.errors import InputError, unknown
@@ -140,6 +141,22 @@ def get(name: str) -> DataSet:
     if found is None:
         raise unknown("NAME", name, [one.name for one in SETS])
     return found
+
+
+def fetched(claim: str, data: str, source: str) -> Path | None:
+    """The folder of the set `data`, where a claim reads it as local text (`data.source`), and no folder was given.
+
+    Raises `InputError` where the set is not here.
+    """
+    if not data or "local" not in source:
+        return None
+    found = get(data)
+    if not found.here:
+        raise InputError(
+            f"--data-dir: {claim} reads local text, and no folder is given: one is, or {typed('data', 'get', data)} "
+            f"fetches what it reads to {str(found.folder)!r}"
+        )
+    return found.folder
 
 
 def with_parts(names: tuple[str, ...]) -> tuple[DataSet, ...]:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments.corpora.catalogue import fetched
 from experiments.experiment import Experiment, RunIdentity
 from experiments.published.file import differences_from_claim
 from experiments.runs.folder import read_folder
@@ -27,7 +28,7 @@ class Checks:
     """What must hold of runs before they are published. Data that several runs share is read once."""
 
     def __init__(self, experiment: Experiment, data_dir: Path | None, screen: Screen):
-        self._experiment, self._data_dir, self._screen = experiment, public(data_dir), screen
+        self._experiment, self._given, self._screen = experiment, public(data_dir), screen
         self._found: dict[Any, str] = {}  # data -> its digest now
 
     def source_digest(self, folder: Path) -> str:
@@ -55,10 +56,11 @@ class Checks:
                 raise InputError(f"{folder}: its data {name!r} is unknown: what `data` lists, or has a public name, is")
         result, kind = read_json(folder / "result.json", dict), kind_of(config)
         data = (config.data, config.finetuning.task)
-        now = self._once(data, lambda: kind.origins(config, self._data_dir)["source_digest"])
+        data_dir = self._given or fetched(self._experiment.name, self._experiment.data, config.data.source)
+        now = self._once(data, lambda: kind.origins(config, data_dir)["source_digest"])
         stated, made = result.get("source_digest"), now
         if stated is None:  # as of earlier versions: what was made of the source is compared
-            wanted = Run(config, folder, identity, self._data_dir, self._screen, True, None, "", lambda: False)
+            wanted = Run(config, folder, identity, data_dir, self._screen, True, None, "", lambda: False)
             shape = (config.model.vocab_size, config.model.context_length, config.finetuning.weights)
             stated, made = result.get("data_digest"), self._once((*data, shape), lambda: kind.gather(wanted).digest)
         if stated != made:

@@ -11,6 +11,7 @@ from experiments.published import checks
 from experiments.published.file import RESULTS, read_lines
 from experiments.published.reruns import read_reruns
 from experiments.verdicts import document
+from gpt_jax.config import override
 from gpt_jax.disk import digest_of
 from tests.experiments.made_up import BASE, made_up, write_run
 
@@ -94,6 +95,26 @@ def test_data_that_lies_elsewhere_than_data_get_puts_it_is_refused(tmp_path, cla
     fetched = checks.public_root() / "set"
     fetched.mkdir(parents=True)
     assert main(["publish", "made_up", *words, str(fetched)]) == 0
+
+
+def test_what_data_get_fetched_is_found_as_by_run(tmp_path, claim, capsys, monkeypatch):
+    """Of a claim that reads local text, where no folder is given."""
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    local = made_up(base=override(BASE, {"data.source": "local"}), data="books")
+    monkeypatch.setattr(experiments, "load", lambda name: local)
+    read = []
+    kind = type(checks.kind_of(BASE))
+    monkeypatch.setattr(kind, "origins", lambda self, config, data_dir: read.append(data_dir) or {"source_digest": "s"})
+    folder = write(tmp_path / "runs", local)
+    assert publish(tmp_path) == 1 and read == []
+    said = capsys.readouterr().err
+    assert (
+        said.startswith(f"refused: {folder}")
+        and "made_up reads local text, and no folder is given" in said
+        and "data get books" in said
+    )
+    (tmp_path / "cache" / "public" / "books").mkdir(parents=True)
+    assert publish(tmp_path) == 0 and read == [tmp_path / "cache" / "public" / "books"]
 
 
 def test_a_commit_is_on_main_if_main_holds_it(tmp_path, monkeypatch):
