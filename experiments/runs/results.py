@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.experiment import FAILED, Experiment
-from gpt_jax.config import flatten
+from gpt_jax.config import flatten, to_dict
 from gpt_jax.disk import read_json, read_jsonl
 from gpt_jax.errors import InputError, unknown
 
@@ -123,11 +123,23 @@ def read_results(folder: Path, experiment: Experiment) -> list[Result]:
     return collected([read_result(path) for path in sorted(folder.glob("*/seed-*/result.json"))], experiment)
 
 
+def follows_the_seed(key: str, results: Iterable[Result], experiment: Experiment) -> bool:
+    """Whether each of these runs has the value of `key` that its arm states for its seed: such values may differ."""
+    return all(
+        callable(experiment.arms[result.arm].get(key))
+        and result.scale in experiment.scales
+        and flatten(to_dict(experiment.config(result.arm, result.scale, result.seed))).get(key)
+        == result.settings().get(key)
+        for result in results
+    )
+
+
 def collected(results: Sequence[Result], experiment: Experiment) -> list[Result]:
     """The runs of one report, with failures marked, in the order of the experiment's arms and of seeds.
 
     Raises `InputError` on an arm the experiment does not have, on two scales, and on configs that differ in
-    more than the arms' own keys and the seed: a mean over those would be of nothing.
+    more than the arms' own keys, the seed and what the arm itself makes of the seed: a mean over those would be of
+    nothing.
     """
     first: dict[str, tuple[Result, dict[str, Any]]] = {}  # of all, and of each arm
     for result in results:
@@ -139,7 +151,7 @@ def collected(results: Sequence[Result], experiment: Experiment) -> list[Result]
         for scope, settings in (("", common), (result.arm, whole)):
             reference, theirs = first.setdefault(scope, (result, settings))
             for key in sorted({*settings, *theirs}):
-                if settings.get(key) != theirs.get(key):
+                if settings.get(key) != theirs.get(key) and not follows_the_seed(key, (reference, result), experiment):
                     raise InputError(
                         f"{key} is {theirs.get(key)!r} in {reference.where} and {settings.get(key)!r} in "
                         f"{result.where}: one report, one value"
