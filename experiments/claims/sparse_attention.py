@@ -28,12 +28,14 @@ and its pairs, with the exponents fitted to them. Strides and blocks grow like t
 `dense-again` is `dense` at other seeds: the noise floor.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import Comparison, Experiment, Scale
 from experiments.measurements.attention_cost import cost_by_length
 from experiments.sweep import section
+from gpt_jax.config import RunConfig
 
 
 def picture(path: Path) -> None:
@@ -94,6 +96,17 @@ LAPTOP = {
     ),
 }
 
+
+def part(batches: int) -> Callable[[RunConfig], int]:
+    """`batches` of the base's tokens, where all are `BATCHES`: whoever gives all arms more keeps their ratio."""
+
+    def tokens(base: RunConfig) -> int:
+        batch = base.training.batch_tokens
+        return max(base.training.train_tokens * batches // BATCHES // batch, 1) * batch
+
+    return tokens
+
+
 # At each context: the stride, and how many batches dense attention reads in the time that strides take for all.
 AT = {1024: (32, 50), 4096: (64, 28)}
 LONG = {
@@ -103,7 +116,7 @@ LONG = {
         "dense": {"model.attention": "Dense()"},
         "dense-banded": {"model.attention": "Dense(), Banded(window=64)"},
         "strided": {"model.attention": f"Strided(stride={stride})"},
-        "dense-short": {"model.attention": "Dense()", "training.train_tokens": batches * BATCH},
+        "dense-short": {"model.attention": "Dense()", "training.train_tokens": part(batches)},
     }.items()
 }
 SHORT = {
