@@ -143,7 +143,6 @@ def restore(config: RunConfig, folder: Path, report: Callable[[str], None], step
 
     A checkpoint that cannot be read is named through `report` and passed over. Raises `InputError` if none can.
     """
-
     from gpt_jax.training.checkpoint import Checkpoints
     from gpt_jax.training.state import state_shapes
 

@@ -19,6 +19,11 @@ from gpt_jax.config import DataConfig
 from gpt_jax.data.prepare import prepare
 from gpt_jax.errors import InputError
 
+
+def test_tests_read_no_cache_of_the_user():
+    assert disk.cache_root() != Path("~/.cache/gpt_jax").expanduser() and "gpt_jax_tests" in str(disk.cache_root())
+
+
 BYTES = DataConfig(source="local", tokenizer="bytes")
 NOBODY = 65534
 

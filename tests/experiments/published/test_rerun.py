@@ -10,6 +10,11 @@ import pytest
 
 from experiments.cli import main
 from experiments.determinism import FLAGS
+from experiments.published import rerun
+from experiments.published.file import read_lines
+from experiments.runs.screen import Screen
+from experiments.terminal import make_console
+from gpt_jax.errors import InputError
 from gpt_jax.machine import usable_cores
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +59,25 @@ def test_a_run_that_was_deterministic_is_made_again_with_the_same_flags(tmp_path
     monkeypatch.setenv("XLA_FLAGS", "")
     assert main(["verify", str(changed), "--rerun"]) == 2
     assert "is missing here" in capsys.readouterr().err and os.environ["XLA_FLAGS"].split() == list(FLAGS)
+
+
+def test_what_data_get_fetched_is_found_as_by_run(tmp_path, monkeypatch):
+    """Of a claim that reads local text, where no folder is given."""
+    (was, *_) = read_lines(ROOT / "results/mixtures/cpu.jsonl").values()
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"mixtures reads local text, and no folder is given: one is, or .*data get"):
+        rerun.rerun(was, tmp_path, None, Screen(make_console()))
+    (tmp_path / "cache" / "public" / "mixtures").mkdir(parents=True)
+    read = []
+
+    def stop(*words, data_dir, **more):
+        read.append(data_dir)
+        raise InputError("stopped")
+
+    monkeypatch.setattr(rerun.runner, "run", stop)
+    with pytest.raises(InputError, match="stopped"):
+        rerun.rerun(was, tmp_path, None, Screen(make_console()))
+    assert read == [tmp_path / "cache" / "public" / "mixtures"]
 
 
 @pytest.mark.slow

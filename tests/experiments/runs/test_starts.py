@@ -9,8 +9,10 @@ from experiments import experiment as experiments
 from experiments.bases import PLAYS
 from experiments.claims import aux_loss, plays
 from experiments.claims.books import SMOKE
+from experiments.commands import run
 from experiments.experiment import Scale
 from experiments.runs import starts
+from experiments.terminal import make_console
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,24 @@ def test_times_are_rough_words():
         "about 2 hours",
     ]
     assert starts.measured_speed() > 1e8
+
+
+def test_each_seed_has_a_start_of_its_own_and_needs_make_that_one(elsewhere, monkeypatch):
+    """`ood` goes round the four pre-trainings that `mixtures` has of each arm."""
+    e = experiments.load("ood")
+    configs = e.runs("cpu", ["medium"], [8, 9, 10, 11, 13])
+    folders = [f"runs/mixtures/sources4/seed-{n}" for n in (0, 1, 2, 3, 1)]
+    assert [config.finetuning.weights for config in configs.values()] == folders
+    lacking = starts.missing(e, "cpu", [configs["medium", 11]])
+    assert [str(start) for start in lacking] == ["mixtures sources4 seed 3"]
+    made = []
+    monkeypatch.setattr(
+        "experiments.runs.sweep.ways.make_runs", lambda chosen, *rest, **more: made.extend(chosen) or []
+    )
+    monkeypatch.setattr("experiments.corpora.catalogue.fetched", lambda *words: None)
+    run.make(lacking[0], make_console(), None)
+    assert [str(member.folder) for member in made] == ["runs/mixtures/sources4/seed-3"]
+    assert made[0].config.training.seed == 3
 
 
 @pytest.mark.slow

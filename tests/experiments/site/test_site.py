@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 
 import pytest
 
+from experiments.experiment import Scale
 from experiments.published.file import path_of, read_published, write_lines
 from experiments.published.line import published_run
 from experiments.runs import results as results_of
 from experiments.runs.results import LOSS
 from experiments.site import charts, pages, write
 from experiments.site.charts import Curve
+from experiments.verdicts import document
 from experiments.verdicts.judge import judge_all
 from tests.experiments.made_up import made_up, write_run
 
@@ -110,6 +112,18 @@ def test_failed_runs_have_a_line_of_their_own():
     chart = charts.curves([Curve("a", (1, 2), (1.0, 1.0)), Curve("a", (1, 2), (9.0, 9.0), failed=True)], "x", "y")
     rows = chart["data"]["values"]
     assert [(row["runs"], row["mean"]) for row in rows] == [("finished", 1.0)] * 2 + [("failed", 9.0)] * 2
+
+
+def test_a_file_of_pilots_alone_is_left_out_of_the_page_and_of_results(published, monkeypatch):
+    claim, root = published
+    later = dataclasses.replace(claim, scales={"cpu": Scale({"model.n_layer": 2}, seeds=(7, 8))})
+    monkeypatch.setattr(document.experiments, "load", lambda name: later)
+    monkeypatch.setattr(document.experiments, "names", lambda: (claim.name,))
+    (found,) = document.published(root)
+    assert found.reports == () and pages.page(later, [path_of(claim.name, "cpu", root)]).scales == []
+    monkeypatch.setattr(document.experiments, "load", lambda name: claim)
+    (found,) = document.published(root)
+    assert len(found.reports) == 1
 
 
 def test_the_plots_compile_to_svg_that_holds_the_figures(published):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.cli import main
 from experiments.runs.results import Result
 from experiments.verdicts import robustness
 from gpt_jax.errors import InputError
@@ -33,6 +34,11 @@ def test_every_model_and_the_slope_are_told_with_intervals_over_seeds():
     assert "worth +0.50 [+0.50, +0.50] points" in said[0] and "5 models, in each of 2 seeds" in said[0]
     assert "bag-of-words: 73.0 % and 56.5 %: " in said[-4] + said[-3] + said[-2] + said[-1] + said[1] + said[2]
     assert len(said) == 6
+
+
+def test_report_prints_what_is_fitted(capsys):
+    assert main(["report", "scaling", "--from", "published"]) == 0
+    assert "loss ~ tokens^-alpha: alpha 0." in capsys.readouterr().out
 
 
 def test_a_seed_that_lacks_a_model_is_left_out_and_too_few_models_are_refused():
