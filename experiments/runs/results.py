@@ -126,7 +126,8 @@ def read_results(folder: Path, experiment: Experiment) -> list[Result]:
 def follows_the_seed(key: str, results: Iterable[Result], experiment: Experiment) -> bool:
     """Whether each of these runs has the value of `key` that its arm states for its seed: such values may differ."""
     return all(
-        result.scale in experiment.scales
+        callable(experiment.arms[result.arm].get(key))
+        and result.scale in experiment.scales
         and flatten(to_dict(experiment.config(result.arm, result.scale, result.seed))).get(key)
         == result.settings().get(key)
         for result in results
