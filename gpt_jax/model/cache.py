@@ -15,20 +15,26 @@ import jax.numpy as jnp
 
 from gpt_jax.attention.patterns import Pattern
 from gpt_jax.config import ModelConfig
+from gpt_jax.sharding import on_cuda
 
 
 @flax.struct.dataclass
 class LayerCache:
-    """One layer's keys and values, of up to `length` tokens. `fresh` says that nothing has been written yet."""
+    """One layer's keys and values, of up to `length` tokens. `fresh` says that nothing has been written yet.
 
-    k_BSHD: jax.Array
-    v_BSHD: jax.Array
+    `k` and `v` are `(B, H, S, D)`, the order in which a product reads them. With `slots_first` they are `(B, S, H, D)`,
+    the order in which cuDNN's kernel does. From that order, XLA's CPU back end would turn all keys at every token.
+    """
+
+    k: jax.Array
+    v: jax.Array
     length: int = flax.struct.field(pytree_node=False)
+    slots_first: bool = flax.struct.field(pytree_node=False)
     fresh: bool = flax.struct.field(pytree_node=False, default=True)
 
     @property
     def slots(self) -> int:
-        return self.k_BSHD.shape[1]
+        return self.k.shape[-3 if self.slots_first else -2]
 
     def write(self, k_BTHD: jax.Array, v_BTHD: jax.Array, positions_BT: jax.Array | None) -> LayerCache:
         """Stores tokens at their positions; those at -1 (padding) and those a later one overwrites are dropped."""
@@ -38,10 +44,16 @@ class LayerCache:
         slots_BT = jnp.where(kept_BT, positions_BT % self.slots, self.slots)
         rows_B1 = jnp.arange(positions_BT.shape[0])[:, None]
 
-        def put(old_BSHD, new_BTHD):
-            return old_BSHD.at[rows_B1, slots_BT].set(new_BTHD.astype(old_BSHD.dtype), mode="drop")
+        where = (rows_B1, slots_BT) if self.slots_first else (rows_B1, slice(None), slots_BT)
 
-        return LayerCache(put(self.k_BSHD, k_BTHD), put(self.v_BSHD, v_BTHD), self.length, fresh=False)
+        def put(old, new_BTHD):
+            return old.at[where].set(new_BTHD.astype(old.dtype), mode="drop")
+
+        return self.replace(k=put(self.k, k_BTHD), v=put(self.v, v_BTHD), fresh=False)  # type: ignore[attr-defined]
+
+    def by_slot(self) -> tuple[jax.Array, jax.Array]:
+        """Keys and values, each `(B, S, H, D)`."""
+        return (self.k, self.v) if self.slots_first else (self.k.swapaxes(1, 2), self.v.swapaxes(1, 2))
 
     def extend(self, k_BTHD: jax.Array, v_BTHD: jax.Array, positions_BT: jax.Array, pattern: Pattern):
         """Stores T new tokens; returns the new cache, and the keys, values and key positions they may attend.
@@ -52,16 +64,18 @@ class LayerCache:
         if positions_BT.shape[1] > 1:
             first_B = jnp.where(positions_BT >= 0, positions_BT, jnp.iinfo(jnp.int32).max).min(axis=1)
             stored_BS = self.stored_positions(first_B)
-            k_BSHD = jnp.concatenate([self.k_BSHD, k_BTHD.astype(self.k_BSHD.dtype)], axis=1)
-            v_BSHD = jnp.concatenate([self.v_BSHD, v_BTHD.astype(self.v_BSHD.dtype)], axis=1)
+            k_BSHD, v_BSHD = (
+                jnp.concatenate([old_BSHD, new_BTHD.astype(old_BSHD.dtype)], axis=1)
+                for old_BSHD, new_BTHD in zip(self.by_slot(), (k_BTHD, v_BTHD), strict=True)
+            )
             return written, k_BSHD, v_BSHD, jnp.concatenate([stored_BS, positions_BT], axis=1)
         position_B = positions_BT[:, 0]
         reads_BP = read_positions(pattern, position_B, self.length)
         if reads_BP is None or reads_BP.shape[1] >= self.slots:
-            return written, written.k_BSHD, written.v_BSHD, written.stored_positions(position_B + 1)
-        rows_B1 = jnp.arange(position_B.shape[0])[:, None]
-        slots_BP = reads_BP % self.slots
-        return written, written.k_BSHD[rows_B1, slots_BP], written.v_BSHD[rows_B1, slots_BP], reads_BP
+            return written, *written.by_slot(), written.stored_positions(position_B + 1)
+        slots_BP11 = (reads_BP % self.slots)[:, :, None, None]
+        k_BPHD, v_BPHD = (jnp.take_along_axis(x_BSHD, slots_BP11, axis=1) for x_BSHD in written.by_slot())
+        return written, k_BPHD, v_BPHD, reads_BP
 
     def stored_positions(self, length_B: jax.Array) -> jax.Array:
         """The newest position below `length` in each slot, `(B, S)`; negative where the slot is empty."""
@@ -102,13 +116,15 @@ class Cache:
 def init_cache(config: ModelConfig, batch_size: int, length: int | None = None) -> Cache:
     """An empty cache for `batch_size` rows of up to `length` tokens (default: the context)."""
     length = config.context_length if length is None else length
-    dtype = jnp.dtype(config.compute_dtype)
+    dtype, slots_first = jnp.dtype(config.compute_dtype), on_cuda()
 
     def layer(pattern: Pattern) -> LayerCache:
-        shape = (batch_size, slots(pattern, length), config.n_head, config.head_width)
+        held = slots(pattern, length)
+        order = (held, config.n_head) if slots_first else (config.n_head, held)
+        shape = (batch_size, *order, config.head_width)
         if config.scan_layers:
             shape = (config.n_layer // config.attention_period, *shape)
-        return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), length)
+        return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), length, slots_first)
 
     count = config.attention_period if config.scan_layers else config.n_layer
     return Cache(jnp.zeros(batch_size, jnp.int32), tuple(layer(config.pattern(n)) for n in range(count)))

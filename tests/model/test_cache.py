@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpt_jax import GPT, ModelConfig
 from gpt_jax.attention import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.model import cache as cache_module
 from gpt_jax.model import self_attention
 from gpt_jax.model.cache import init_cache, read_positions
 
@@ -57,6 +58,27 @@ def test_cached_logits_equal_uncached_ones(pattern, scan_layers):
         reached += counts
         np.testing.assert_array_equal(cache.length_B, reached)
         assert np.isfinite(np.asarray(logits)).all()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
+def test_both_orders_of_a_cache_give_the_same_logits(pattern, monkeypatch):
+    """cuDNN's order, slots before heads, against the order of every other platform."""
+    config = dataclasses.replace(TINY, attention=(pattern,), n_layer=1)
+    params = jax.jit(GPT(config).init)(jax.random.key(0), TOKENS)["params"]
+    apply = jax.jit(lambda t, cache: GPT(config).apply({"params": params}, t, cache=cache))
+
+    def decoded(on_cuda):
+        monkeypatch.setattr(cache_module, "on_cuda", lambda: on_cuda)
+        cache, logits = init_cache(config, 3), []
+        for start in (0, 9, 10, 11):
+            stop = 9 if start == 0 else start + 1
+            out, cache = apply(TOKENS[:, start:stop], cache)
+            logits.append(out)
+        return cache.layers[0].k.shape, np.concatenate(logits, axis=1)
+
+    (by_head, ours), (by_slot, cudnns) = decoded(False), decoded(True)
+    assert by_slot == (by_head[0], by_head[2], by_head[1], by_head[3]) != by_head
+    np.testing.assert_allclose(ours, cudnns, atol=1e-5)
 
 
 def test_a_layer_keeps_the_newest_tokens_that_its_parts_reach():
