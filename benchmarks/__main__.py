@@ -56,6 +56,7 @@ PARTS = {
     "scoring": Part("scoring.py"),
     "sweep": Part("sweep.py"),
     "prepare": Part("prepare.py"),
+    "start": Part("start.py"),
 }
 
 
