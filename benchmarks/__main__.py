@@ -54,6 +54,7 @@ PARTS = {
     "decode-8": Part("decode.py", ("--batch", "8", "--new-tokens", "64")),
     "attention": Part("attention.py"),
     "scoring": Part("scoring.py"),
+    "lambada": Part("scoring.py", ("--lambada",)),
     "sweep": Part("sweep.py"),
     "prepare": Part("prepare.py"),
     "start": Part("start.py"),
@@ -62,7 +63,11 @@ PARTS = {
 
 def output(part: Part, quick: bool) -> str:
     """What the benchmark prints. Raises `InputError` with its last line where it fails."""
-    given = ("--quick", *(["--shares"] if "--shares" in part.arguments else [])) if quick else part.arguments
+    given = (
+        ("--quick", *[flag for flag in ("--shares", "--lambada") if flag in part.arguments])
+        if quick
+        else part.arguments
+    )
     command = [sys.executable, str(ROOT / "benchmarks" / part.script), *(given if part.has_quick else ())]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(

@@ -7,6 +7,7 @@ difference is printed beside the times.
     python benchmarks/scoring.py                   # 2 layers, 64 wide, 3 rounds: a minute or two on 2 CPU cores
     python benchmarks/scoring.py --layers 4 --width 128
     python benchmarks/scoring.py --requests 200    # more of each kind
+    python benchmarks/scoring.py --lambada         # 124M and passages as long as LAMBADA's, beside its products alone
     python benchmarks/scoring.py --quick           # a few requests, 1 round: does it run?
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -25,7 +26,7 @@ from machine import alternate, ratios, table, where
 from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import BytesTokenizer
 from gpt_jax.evaluation.encoding import Scored
-from gpt_jax.evaluation.scoring import TextModel, score
+from gpt_jax.evaluation.scoring import TextModel, score, suitable_tokens
 from gpt_jax.model.decoder import GPT
 
 WAYS = {  # name -> how `score` is called
@@ -69,6 +70,49 @@ def worst_difference(model: TextModel, rows: Sequence[Scored]) -> float:
     return worst
 
 
+def passages(count: int, vocab_size: int) -> list[Scored]:
+    """Passages as long as LAMBADA's: about 78 tokens of GPT-2's, most of them 60 to 100; the last is scored."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.normal(78, 15, count), 40, 230).astype(int)
+    return [Scored(tuple(rng.integers(0, vocab_size, length).tolist()), int(length) - 1) for length in lengths]
+
+
+def products_alone(config: ModelConfig, tokens: int, answers: int) -> Callable[[], object]:
+    """The matrix products with weights of one forward pass over `tokens`, and of `answers` rows of logits.
+
+    Every layer has weights of its own. A product's operand is the result of the one before.
+    """
+    width, wide = config.d_model, config.mlp_width
+    shapes = [(width, 3 * width), (width, width), (width, wide), (wide, width)]
+    keys = iter(jax.random.split(jax.random.key(0), 1 + len(shapes) * config.n_layer))
+    layers = [[0.02 * jax.random.normal(next(keys), shape) for shape in shapes] for _ in range(config.n_layer)]
+    head = jax.random.normal(next(keys), (width, config.vocab_size))
+
+    @jax.jit
+    def run(x_TM, layers, head):
+        for qkv, out, up, down in layers:
+            x_TM = (x_TM @ qkv)[:, -width:] @ out @ up @ down
+        return x_TM[:answers] @ head
+
+    x_TM = jnp.ones((tokens, width))
+    return lambda: run(x_TM, layers, head).block_until_ready()
+
+
+def lambada(count: int, rounds: int, small: bool) -> str:
+    """Seconds of scoring beside those of the products of the same tokens, without padding."""
+    config = ModelConfig(n_layer=2, n_head=4, d_model=64, vocab_size=512) if small else ModelConfig()
+    params = jax.jit(GPT(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    model, rows = TextModel.of(config, params, BytesTokenizer()), passages(count, config.vocab_size)
+    tokens = sum(len(row.tokens) - 1 for row in rows)
+    at_once = suitable_tokens()
+    alone = products_alone(config, at_once, round(at_once / tokens * count))
+    times = alternate({"scoring": partial(score, model, rows), "products alone": alone}, rounds)
+    ours, products = min(times["scoring"]), min(times["products alone"]) * tokens / at_once
+    size = f"{count} passages, {tokens:,} tokens, {config.n_layer} layers x {config.d_model}"
+    found = [("scoring", f"{ours:.2f} s", f"{ours / products:.2f}"), ("products alone", f"{products:.2f} s", "1")]
+    return table((size, "best", "times the products"), found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="timed passes of each (default 3)")
@@ -77,10 +121,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2, help="of the model (default 2)")
     parser.add_argument("--width", type=int, default=64, help="of the model (default 64)")
     parser.add_argument("--kinds", action="append", default=[], metavar="KIND", help="one kind; may be repeated (all)")
+    parser.add_argument("--lambada", action="store_true", help="LAMBADA's lengths, beside the products alone")
     parser.add_argument("--quick", action="store_true", help="4 items of each kind, 1 round")
     arguments = parser.parse_args()
     rounds, count = (1, 4) if arguments.quick else (arguments.rounds, arguments.requests)
 
+    if arguments.lambada:
+        print(
+            where(), lambada(8 if arguments.quick else max(arguments.requests, 128), rounds, arguments.quick), sep="\n"
+        )
+        return
     model, lines = small_model(arguments.vocabulary, arguments.layers, arguments.width), []
     for kind in arguments.kinds or ("last words", "pairs", "four choices", "four choices, few-shot"):
         rows = requests(kind, count if "few" not in kind else max(count // 4, 2), arguments.vocabulary)

@@ -61,6 +61,11 @@ def test_a_benchmark_runs_in_its_quick_mode(name):
 
 
 @pytest.mark.slow
+def test_scoring_is_measured_beside_its_products():
+    assert "| products alone" in run("scoring.py", "--lambada", "--quick")
+
+
+@pytest.mark.slow
 def test_preparation_is_measured_beside_its_peers_within_its_memory(tmp_path):
     """Speeds are told and not tested, since the machine may be busy; the memory does not depend on that."""
     assert "| whole preparation" in run("prepare.py", "--quick", "--json", str(tmp_path / "figures.json"))
