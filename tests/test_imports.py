@@ -26,6 +26,7 @@ LAYERS = (
     ("experiments.runs",),
     ("experiments.published",),
     ("experiments.verdicts",),
+    ("experiments.findings",),
     ("experiments.site",),
     ("experiments.claims",),
     ("experiments.commands",),

@@ -52,7 +52,7 @@ ACCURACY = "test/accuracy"
 
 def by_epoch(results: Sequence[Any]) -> list[str]:
     """Whether lambda 0.5 accelerates convergence: its validation accuracy less that of lambda 0, after each epoch."""
-    from experiments.verdicts.convergence import line
+    from experiments.findings.convergence import line
 
     return [line(results, f"{size}-lambda0.5", f"{size}-lambda0", "validation/accuracy") for size in SIZES]
 

@@ -6,7 +6,7 @@
 
 Size and tokens are what `scaling` calls best for the recipe's 4.6e14 FLOP (without embeddings): its fit has 4.74 M
 parameters and 1.62e7 tokens, and the recipe has 4.72 M and 1.64e7
-(`python -m experiments.verdicts.power_laws results/scaling/laptop.jsonl --flops 4.6e14`).
+(`python -m experiments.findings.power_laws results/scaling/laptop.jsonl --flops 4.6e14`).
 
 Stated before any run: at equal tokens, the larger model has the lower loss, by at least 0.02 bits/byte (the margin was
 added later; less is what `lineage` and `sparse_attention` call no difference). No primary comparison: there is one

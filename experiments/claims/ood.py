@@ -91,7 +91,7 @@ ARMS = {
 
 def against_iid(results: Sequence[Any]) -> list[str]:
     """Accuracy out of distribution against accuracy in distribution, over all arms."""
-    from experiments.verdicts.robustness import findings
+    from experiments.findings.robustness import findings
 
     return findings(results)
 

@@ -18,7 +18,7 @@ of tokens, each trained for itself to the end of its schedule. A size has about 
 the one before (4.5, 3.3 and 4.0 times), and a budget has four times the tokens of the one before. Cells on a diagonal
 therefore take about the same compute, within 20 %, and the sweep goes from 2.5e9 to 2.4e12 FLOP. Each comparison of
 compute takes the best cell of two diagonals. Sizes differ in depth, width and the deviation of their start (0.02
-sqrt(768 / width)), and have one rate. `python -m experiments.verdicts.power_laws results/scaling/laptop.jsonl` fits
+sqrt(768 / width)), and have one rate. `python -m experiments.findings.power_laws results/scaling/laptop.jsonl` fits
 the exponents, with intervals over seeds, and says which size the fit takes for a budget.
 
 No pilot saw a loss of these cells: (1) to (4) were stated from the papers.
@@ -73,7 +73,7 @@ def measure(run: FinishedRun) -> dict[str, float | list[float]]:
 
 def fitted(results: Sequence[Any]) -> list[str]:
     """The exponents, beside the published ones, and the sizes that the fitted surface says are best."""
-    from experiments.verdicts.power_laws import findings
+    from experiments.findings.power_laws import findings
 
     return findings(results)
 

@@ -1,4 +1,4 @@
-"""Power laws: `python -m experiments.verdicts.power_laws results/scaling/laptop.jsonl` fits those of `scaling`.
+"""Power laws: `python -m experiments.findings.power_laws results/scaling/laptop.jsonl` fits those of `scaling`.
 
 Each exponent is fitted for every seed by itself, as the slope of ln loss over ln of what was spent, and the interval is
 Student's over the seeds. The form of Kaplan et al. (2020, equation 1.5) is fitted to the seeds' means,
@@ -179,10 +179,10 @@ def act(arguments: argparse.Namespace) -> int:
 COMMAND = Command(
     group="look",
     help="fit the power laws of published runs of `scaling`",
-    example="python -m experiments.verdicts.power_laws results/scaling/laptop.jsonl --tokens 30e6",
+    example="python -m experiments.findings.power_laws results/scaling/laptop.jsonl --tokens 30e6",
     arguments=add_arguments,
     act=act,
 )
 
 if __name__ == "__main__":
-    sys.exit(carry_out(COMMAND, sys.argv[1:], "python -m experiments.verdicts.power_laws"))
+    sys.exit(carry_out(COMMAND, sys.argv[1:], "python -m experiments.findings.power_laws"))

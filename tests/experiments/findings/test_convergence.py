@@ -2,8 +2,8 @@
 
 import pytest
 
+from experiments.findings.convergence import by_evaluation, line
 from experiments.runs.results import Curve, Result
-from experiments.verdicts.convergence import by_evaluation, line
 from gpt_jax.errors import InputError
 
 METRIC = "validation/accuracy"

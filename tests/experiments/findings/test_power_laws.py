@@ -6,7 +6,7 @@ import pytest
 
 from experiments.claims.scaling import CELLS, diagonal
 from experiments.experiment import load
-from experiments.verdicts.power_laws import Cell, Surface, cells_of, exponents, fitted, frontier, lines
+from experiments.findings.power_laws import Cell, Surface, cells_of, exponents, fitted, frontier, lines
 from gpt_jax.errors import InputError
 from gpt_jax.model.costs import train_flops_per_token
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.cli import main
+from experiments.findings import robustness
 from experiments.runs.results import Result
-from experiments.verdicts import robustness
 from gpt_jax.errors import InputError
 
 
