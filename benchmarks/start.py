@@ -33,9 +33,7 @@ def first_step(scale: str, cache: Path) -> float:
         log = Path(folder, "quickstart", "gpt", "seed-0", "metrics.jsonl")
         environment = {**os.environ, "GPT_JAX_CACHE": str(cache)}
         started = time.perf_counter()
-        run = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while not (log.exists() and log.stat().st_size):
                 if run.poll() is not None or time.perf_counter() - started > LONGEST:
@@ -44,7 +42,7 @@ def first_step(scale: str, cache: Path) -> float:
             return time.perf_counter() - started
         finally:
             run.terminate()  # a run saves and ends
-            run.communicate()
+            run.wait()
 
 
 def main() -> None:
