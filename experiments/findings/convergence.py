@@ -26,7 +26,11 @@ def by_evaluation(
         raise InputError(f"{treatment} - {control}: {len(seeds)} pairs of runs: at least 2 are needed")
     pairs = [(runs[treatment, seed], runs[control, seed]) for seed in seeds]
     shared = set.intersection(*(set(curve) for pair in pairs for curve in pair))
-    return [(step, *t_interval([one[step] - other[step] for one, other in pairs])) for step in sorted(shared)]
+    points = []
+    for step in sorted(shared):
+        mean, low, high = t_interval([one[step] - other[step] for one, other in pairs])
+        points.append((step, mean, low, high))
+    return points
 
 
 def line(results: Sequence[Result], treatment: str, control: str, metric: str) -> str:
