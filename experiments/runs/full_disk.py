@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,9 +42,11 @@ def named_when_full(folder: Path) -> Iterator[None]:
 
 def hush_writers() -> None:
     """Keeps what a save raises from being printed as well, for the rest of this process: Orbax logs it, its event loop
-    logs what nobody waited for, and TensorStore shows every write that comes to an end after the loop."""
+    logs what nobody waited for, Python warns of writes that never began, and TensorStore shows every write that comes
+    to an end after the loop."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", "coroutine '.*' was never awaited", RuntimeWarning)
     shown = sys.unraisablehook
 
     def show(unraisable):

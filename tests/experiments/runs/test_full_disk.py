@@ -3,6 +3,8 @@
 import errno
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,23 @@ def test_a_save_that_fails_with_room_stays_what_it_is(tmp_path: Path):
     with pytest.raises(ValueError, match="^" + WORDS), named_when_full(tmp_path):
         save(ValueError(WORDS))
     assert not list(tmp_path.glob("tmp*"))
+
+
+UNFINISHED = """
+from experiments.runs.full_disk import hush_writers
+{hush}
+async def write():
+    pass
+write()
+import warnings
+warnings.warn("something else", RuntimeWarning)
+"""
+
+
+@pytest.mark.parametrize(("hush", "told"), [("", True), ("hush_writers()", False)])
+def test_a_write_that_never_began_is_not_told_beside_the_one_line_and_other_warnings_are(hush, told):
+    process = subprocess.run(
+        [sys.executable, "-c", UNFINISHED.format(hush=hush)], capture_output=True, encoding="utf-8", check=True
+    )
+    assert ("never awaited" in process.stderr) == told
+    assert "something else" in process.stderr
