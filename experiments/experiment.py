@@ -109,7 +109,9 @@ class Comparison:
     metric's unit. A primary comparison carries the claim, and states a margin; the others explain it. An empty control
     () compares with 0. That suits a metric that is itself a difference, such as a gap. `sensitivity`, for "equal", is
     the title of a comparison of a known difference. An experiment that finds nothing shows that there is nothing only
-    if it tells the known difference apart.
+    if it tells the known difference apart. `fresh` are, by scale, the seeds that alone count for this comparison where
+    the scale's own had left it undecided, and are pilots for it. Their number was fixed before any of them was run, and
+    they count for no other comparison.
     """
 
     treatment: str | tuple[str, ...]
@@ -123,6 +125,7 @@ class Comparison:
     with_failed: bool = False  # the metric does not depend on training: runs that failed count too
     sensitivity: str = ""
     best: Literal["lowest", "highest"] = "lowest"  # the mean by which a sweep's arm is chosen: of a loss, the lowest
+    fresh: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -131,6 +134,10 @@ class Comparison:
     @property
     def controls(self) -> tuple[str, ...]:
         return (self.control,) if isinstance(self.control, str) else self.control
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.treatments, *self.controls)))
 
     @property
     def title(self) -> str:
@@ -189,7 +196,10 @@ class Experiment:
                 raise unknown(f"sensitivity of {comparison.title!r}", comparison.sensitivity, known)
             if comparison.metric == FAILED and not comparison.controls:
                 raise InputError(f"control of {comparison.title!r}: () is not allowed for failure rates: an arm is")
-        named = [arm for c in self.comparisons for arm in (*c.treatments, *c.controls)]
+        for name, seeds in ((n, s) for c in self.comparisons for n, s in c.fresh.items()):
+            if set(seeds) & set(self.scale(name).one_stage):
+                raise InputError(f"fresh seeds of {self.name} at {name}: those of the scale are not allowed: {seeds}")
+        named = [arm for c in self.comparisons for arm in c.arms]
         named += [*(self.noise_floor or ()), *(arm for s in self.scales.values() for arm in s.arms or ())]
         for arm in named:
             if arm not in self.arms:
@@ -228,6 +238,20 @@ class Experiment:
         there = {*(own or self.arms), *arms}
         sides = lambda c: (side for side in (c.treatments, c.controls) if side)  # noqa: E731
         return tuple(c for c in self.comparisons if all(there.intersection(side) for side in sides(c)))
+
+    def fresh_seeds(self, scale: str) -> frozenset[int]:
+        """The seeds that count at that scale for one comparison alone."""
+        return frozenset(seed for c in self.comparisons for seed in c.fresh.get(scale, ()))
+
+    def fresh_runs(self, scale: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """The words by which `run` makes the fresh seeds of a scale, and the titles of the comparisons they are for."""
+        found: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for comparison in self.comparisons:
+            if seeds := comparison.fresh.get(scale):
+                only = (word for arm in comparison.arms for word in ("--only", arm))
+                words = ("--seeds", f"{seeds[0]}:{seeds[-1] + 1}", *only)
+                found[words] = (*found.get(words, ()), comparison.title)
+        return found
 
     def config(self, arm: str, scale: str, seed: int, changes: Mapping[str, Any] | None = None) -> RunConfig:
         """The whole config of one run: base, scale, `changes` by the user, seed, arm. Raises `InputError`.

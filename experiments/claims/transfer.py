@@ -38,9 +38,11 @@ layers, which has read the training plays alone. Stated before the runs of this 
 of the embeddings alone, scratch and the head. A pilot saw one run of `all`, and one of `scratch`. The first runs, seeds
 0 to 2, decided one comparison of four, with standard deviations of 0.5 to 3 points. They are pilots now. Twelve seeds
 would give intervals of 0.3 to 1.9 points to each side if the spread stays, which three seeds say poorly. Seeds 3 to 14
-were fixed before any of them was run, and count alone. Three things limit what is shown. All runs start from one
-pre-training. Of the test's 999 passages, the tragedies are all of one play, and no interval over seeds says anything of
-other plays. The margins are MNLI's points, while all that is learned here comes to 11 points above the majority.
+were fixed before any of them was run, and count alone. They left one comparison undecided: everything less the head
+alone, +4.0 points [2.6, 5.3]. They are pilots for it now. Seeds 15 to 54 of its two arms were fixed before any of them
+was run, and count for it alone. Three things limit what is shown. All runs start from one pre-training. Of the test's
+999 passages, the tragedies are all of one play, and no interval over seeds says anything of other plays. The margins
+are MNLI's points, while all that is learned here comes to 11 points above the majority.
 """
 
 from itertools import pairwise
@@ -100,7 +102,15 @@ EXPERIMENT = Experiment(
         Comparison(ALL, "layers0", "higher", ACCURACY, 0.02, name="all layers - embeddings only"),
         Comparison(ALL, f"layers{LAYERS // 2}", "higher", ACCURACY, 0.01, name="all layers - half of them"),
         Comparison(ALL, "scratch", "higher", ACCURACY, 0.05, name="pre-trained - scratch"),
-        Comparison(ALL, "head", "higher", ACCURACY, 0.05, name="everything - head alone"),
+        Comparison(
+            ALL,
+            "head",
+            "higher",
+            ACCURACY,
+            0.05,
+            name="everything - head alone",
+            fresh={"laptop": tuple(range(15, 55))},
+        ),
         Comparison(ALL, "head-fast", "higher", ACCURACY, 0.05, name="everything - head alone, ten times the rate"),
         Comparison("lstm", ALL, "lower", ACCURACY, 0.02, name="LSTM - decoder"),
         Comparison("lstm-long", ALL, "lower", ACCURACY, name="LSTM, 4 x updates - decoder", primary=False),

@@ -28,6 +28,9 @@ training, not that one causes the other; the sizes at equal tokens are the other
 After this was stated, and before the runs, one run of the smallest model was seen: it had 86 % of the minimal pairs,
 0.3 % of the last words and 24 % of the next lines.
 
+The seeds of the scale left (3) undecided: +0.3 points [-1.7, 2.2] over twelve runs. They are pilots for it now. Seeds
+12 to 35 of the largest model were fixed before any of them was run, and count for (3) alone.
+
 BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics, are tasks of `python -m experiments evaluate DIR`,
 which takes any run (docs/EVALUATION.md). This claim asks none of them, as models this small were not expected to be
 above chance there.
@@ -108,7 +111,16 @@ EXPERIMENT = Experiment(
         Comparison("large", "small", "higher", ORDER, 2, name="minimal pairs, large - small"),
         Comparison("large", "small", "higher", WORD, 1, name="last words, large - small"),
         Comparison("large", "small", "lower", NATS, 0.1, name="nats of a last word, large - small"),
-        Comparison("large", "large", "higher", NEXT, 2, name="next line, large less chance", against="chance/next"),
+        Comparison(
+            "large",
+            "large",
+            "higher",
+            NEXT,
+            2,
+            name="next line, large less chance",
+            against="chance/next",
+            fresh={"laptop": tuple(range(12, 36))},
+        ),
         Comparison("large", (), "higher", f"{WORD}_rank", name="last words with the likelihood of text", primary=False),
         Comparison("large", (), "higher", f"{NEXT}_rank", name="next lines with the likelihood of text", primary=False),
         Comparison("large", "small", "higher", NEXT, name="next line, large - small", primary=False),

@@ -240,11 +240,14 @@ def _samples(lines: Sequence[Published]) -> list[tuple[str, str]]:
     return [(f"{arm}, seed {line.seed}", line.sample) for arm, line in list(reversed(first.items()))[:SAMPLES]]
 
 
-def _commands(experiment: Experiment, scale: str, path: Path, options: Sequence[str]) -> list[tuple[str, str]]:
+def _commands(
+    experiment: Experiment, scale: str, path: Path, options: Sequence[Sequence[str]]
+) -> list[tuple[str, str]]:
     name, file = experiment.name, f"results/{path.parent.name}/{path.name}"
-    run = " ".join([f"{START} run {name} --scale {scale}", *options])
+    own, *fresh = (" ".join([f"{START} run {name} --scale {scale}", *words]) for words in options)
     return [
-        ("This command runs the claim, and goes on where it stopped:", run),
+        ("This command runs the claim, and goes on where it stopped:", own),
+        *(("This one runs the fresh seeds that count for a comparison alone:", run) for run in fresh),
         ("This command gives the verdicts on your runs:", f"{START} report {name}"),
         ("This command gives the verdicts on the published runs again:", f"{START} report {name} --from published"),
         (

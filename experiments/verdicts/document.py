@@ -155,7 +155,7 @@ def _section(e: Experiment, runs: Runs, lines: Sequence[Published], judged: Sequ
     path = f"results/{e.name}/{runs.scale}.jsonl"
     commands = (
         typed("report", e.name, "--from", "published"),
-        typed("run", e.name, "--scale", runs.scale, *runs.run_options),
+        *(typed("run", e.name, "--scale", runs.scale, *options) for options in runs.run_options),
         typed("verify", path, "--rerun", "--sample", "1"),
     )
     return [*parts, "```bash\n" + "\n".join(commands) + "\n```"]

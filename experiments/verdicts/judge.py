@@ -110,7 +110,14 @@ def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]
     scale = results[0].scale if results else ""
     first = experiment.scales[scale].one_stage if scale in experiment.scales else ()
     compared = experiment.comparisons_at(scale, {result.arm for result in results})
-    judged = [judge(results, comparison, experiment.learned, first) for comparison in compared]
+    fresh = experiment.fresh_seeds(scale)
+    own = [result for result in results if result.seed not in fresh]
+    judged = [
+        _on_fresh(results, own, comparison, experiment.learned, seeds)
+        if (seeds := comparison.fresh.get(scale))
+        else judge(own, comparison, experiment.learned, first)
+        for comparison in compared
+    ]
     primary = [number for number, one in enumerate(judged) if one.comparison.primary]
     for number, corrected in zip(primary, holm([judged[number].p for number in primary]), strict=True):
         judged[number] = replace(judged[number], holm=corrected)
@@ -118,6 +125,22 @@ def judge_all(results: Sequence[Result], experiment: Experiment) -> list[Judged]
         return [replace(one, verdict="no evidence") for one in judged]
     found = {one.comparison.title: one.verdict for one in judged}
     return [_with_sensitivity(one, found) for one in judged]
+
+
+def _on_fresh(
+    results: Sequence[Result],
+    own: Sequence[Result],
+    comparison: Comparison,
+    least: Mapping[str, float],
+    seeds: Sequence[int],
+) -> Judged:
+    """A comparison for which fresh seeds alone count; without them, the scale's own are pilots that decide nothing."""
+    counting = [result for result in results if result.seed in seeds and result.arm in comparison.arms]
+    if counting:
+        return judge(counting, comparison, least, seeds)
+    pilot = judge(own, comparison, least)
+    note = f"these seeds are pilots: seeds {seeds[0]} to {seeds[-1]} count, and are not here"
+    return replace(pilot, verdict="no evidence", notes=(*pilot.notes, note))
 
 
 def _with_sensitivity(judged: Judged, found: Mapping[str, str]) -> Judged:

@@ -78,8 +78,11 @@ def missing_runs(runs: Runs) -> list[str]:
     experiment, scale = runs.experiment, runs.scale
     done = {(r.arm, r.seed) for r in runs.results}
     own = experiment.scale(scale)
-    seeds = own.one_stage if {result.seed for result in runs.results} - set(own.seeds) else own.seeds
+    fresh, there = experiment.fresh_seeds(scale), {result.seed for result in runs.results}
+    seeds = own.one_stage if there - set(own.seeds) - fresh else own.seeds
     planned = [(arm, seed) for arm in experiment.select(scale) for seed in seeds]
+    again = (c for c in experiment.comparisons if there & set(c.fresh.get(scale, ())))
+    planned += dict.fromkeys((arm, seed) for c in again for arm in c.arms for seed in c.fresh[scale])
     out = [f"{arm} seed {seed} (begun)" for arm, seed in sorted(runs.begun)]
     return out + [f"{arm} seed {s}" for arm, s in planned if (arm, s) not in done and (arm, str(s)) not in runs.begun]
 

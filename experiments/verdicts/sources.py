@@ -55,14 +55,21 @@ class Runs:
             return []
 
     @property
-    def run_options(self) -> tuple[str, ...]:
-        """The words after `run NAME --scale SCALE` by which `run` makes these runs; none where it does by itself."""
+    def run_options(self) -> list[tuple[str, ...]]:
+        """The words after `run NAME --scale SCALE` by which `run` makes these runs, a call each; () where it makes them
+        by itself."""
+        fresh = self.experiment.fresh_seeds(self.scale)
+        again = self.experiment.fresh_runs(self.scale) if fresh & {result.seed for result in self.results} else ()
+        return [self._own_options([result for result in self.results if result.seed not in fresh]), *again]
+
+    def _own_options(self, results: Sequence[Result]) -> tuple[str, ...]:
+        """Those of runs of the scale's own seeds and of a second stage."""
         own = self.experiment.scales.get(self.scale)
-        seeds = sorted({result.seed for result in self.results})
+        seeds = sorted({result.seed for result in results})
         if own is None or own.fixed or set(seeds) <= set(own.seeds):
             return own.run_options if own is not None else ()
-        whole = len({(result.arm, result.seed) for result in self.results}) == len(seeds) * len(
-            {result.arm for result in self.results}
+        whole = len({(result.arm, result.seed) for result in results}) == len(seeds) * len(
+            {result.arm for result in results}
         )
         return ("--seeds", f"{seeds[0]}:{seeds[-1] + 1}") if whole else ("--to-decide",)
 

@@ -59,6 +59,7 @@ def plan(experiment: Experiment, scale: str, judged: Sequence[Judged]) -> list[P
         )
         for one in judged
         if one.comparison.primary and one.comparison.metric != FAILED and one.needed is not None
+        if scale not in one.comparison.fresh
     ]
 
 
@@ -73,9 +74,14 @@ def second_stage(experiment: Experiment, scale: str, folder: Path) -> list[tuple
 def plan_lines(experiment: Experiment, scale: str, folder: Path) -> list[str]:
     """The plan for people: before the first stage, what it will be; after it, the second stage."""
     own = experiment.scale(scale)
+    again = [
+        f"{' and '.join(map(repr, titles))}: fresh seeds alone count: {' '.join(words)} makes them"
+        for words, titles in experiment.fresh_runs(scale).items()
+    ]
     if own.fixed:
         told = f"seeds {own.fixed[0]} to {own.fixed[-1]} count, fixed before any of them was run"
-        return [f"{told}: {' '.join(own.run_options)} makes them"]
+        return [f"{told}: {' '.join(own.run_options)} makes them", *again]
     stage = f"first stage: seeds {', '.join(map(str, own.seeds))}; --to-decide adds seeds up to {own.most_seeds} in all"
     planned = plan(experiment, scale, first_stage(experiment, scale, folder))
-    return [stage, *map(str, planned)] if planned else [stage, "how many follows from the spread of the first stage"]
+    then = map(str, planned) if planned else ["how many follows from the spread of the first stage"]
+    return [stage, *then, *again]

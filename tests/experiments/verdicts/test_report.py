@@ -102,11 +102,11 @@ def test_seeds_that_were_fixed_are_one_stage_and_those_of_them_that_lack_are_nam
 def test_the_command_that_makes_the_runs_again_asks_for_all_of_their_seeds(tmp_path):
     e = made_up(scales={"cpu": Scale({}, seeds=(0, 1))})
     losses(tmp_path, e, [2.0, 3.0], [2.1, 3.11])
-    assert in_folder(e, tmp_path / e.name).run_options == ()
+    assert in_folder(e, tmp_path / e.name).run_options == [()]
     losses(tmp_path, e, [2.0, 3.0, 4.0], [2.1, 3.11, 4.2])
-    assert in_folder(e, tmp_path / e.name).run_options == ("--seeds", "0:3")
+    assert in_folder(e, tmp_path / e.name).run_options == [("--seeds", "0:3")]
     write_run(tmp_path, e, "new", 3, scale="cpu")  # a second stage runs the arms that its plan needs
-    assert in_folder(e, tmp_path / e.name).run_options == ("--to-decide",)
+    assert in_folder(e, tmp_path / e.name).run_options == [("--to-decide",)]
 
 
 def test_what_a_claim_fits_to_its_runs_is_in_the_report_and_too_few_runs_fit_nothing(tmp_path):
