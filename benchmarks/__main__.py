@@ -28,15 +28,21 @@ PAGE = ROOT / "docs" / "PERFORMANCE.md"
 
 @dataclass(frozen=True)
 class Part:
-    """A benchmark: its script in this folder, and what it is given."""
+    """A benchmark: its script in this folder, and what it is given; `--quick` keeps the `mode` alone."""
 
     script: str
     arguments: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
     has_quick: bool = True
+
+    def given(self, quick: bool) -> tuple[str, ...]:
+        if not quick:
+            return (*self.arguments, *self.mode)
+        return ("--quick", *self.mode) if self.has_quick else ()
 
     @property
     def command(self) -> str:
-        return " ".join(["python", f"benchmarks/{self.script}", *self.arguments])
+        return " ".join(["python", f"benchmarks/{self.script}", *self.given(quick=False)])
 
 
 BESIDE_TORCH = (
@@ -49,12 +55,12 @@ PARTS = {
         f"train-{size}": Part("train_step.py", ("--size", size, *BESIDE_TORCH.split()))
         for size in ("10m", "30m", "124m")
     },
-    **{f"shares-{size}": Part("train_step.py", ("--size", size, "--shares")) for size in ("10m", "30m", "124m")},
+    **{f"shares-{size}": Part("train_step.py", ("--size", size), ("--shares",)) for size in ("10m", "30m", "124m")},
     "decode": Part("decode.py"),
     "decode-8": Part("decode.py", ("--batch", "8", "--new-tokens", "64")),
     "attention": Part("attention.py"),
     "scoring": Part("scoring.py"),
-    "lambada": Part("scoring.py", ("--lambada",)),
+    "lambada": Part("scoring.py", mode=("--lambada",)),
     "sweep": Part("sweep.py"),
     "prepare": Part("prepare.py"),
     "start": Part("start.py"),
@@ -63,12 +69,7 @@ PARTS = {
 
 def output(part: Part, quick: bool) -> str:
     """What the benchmark prints. Raises `InputError` with its last line where it fails."""
-    given = (
-        ("--quick", *[flag for flag in ("--shares", "--lambada") if flag in part.arguments])
-        if quick
-        else part.arguments
-    )
-    command = [sys.executable, str(ROOT / "benchmarks" / part.script), *(given if part.has_quick else ())]
+    command = [sys.executable, str(ROOT / "benchmarks" / part.script), *part.given(quick)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, encoding="utf-8"
