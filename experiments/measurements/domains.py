@@ -15,8 +15,8 @@ import numpy as np
 
 from experiments.experiment import FinishedRun
 
-DOCUMENTS, CHARACTERS = 32, 2000  # of a domain: the first documents that are as long, and how each of them begins
-BATCH, BATCHES = 32, 16  # windows, and how many batches of the validation text are scored
+DOCUMENTS, CHARACTERS = 16, 2000  # of a domain: the first documents that are as long, and how each of them begins
+BATCH, BATCHES = 32, 8  # windows, and how many batches of the validation text are scored
 
 
 def measure(
