@@ -124,7 +124,7 @@ SETS = (
         "as its parts", "made here", ("novels", "litbank"),
     ),
     DataSet(
-        "mixtures", "books, news, speeches, Wikipedia", ("mixtures", "ood"), "as its parts", "made here",
+        "mixtures", "books, news, speeches, Wikipedia", ("mixtures", "ood", "domains"), "as its parts", "made here",
         ("books", "abc", "inaugural", "state_union", "wikitext2"),
     ),
     DataSet("qnli", "entailment", ("qnli",), RESEARCH, "TFDS", tfds="glue/qnli"),

@@ -1,0 +1,83 @@
+"""Text of other domains: which text is scored, that every byte of it is, and the unit."""
+
+import math
+from itertools import pairwise
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.experiment import FinishedRun, RunIdentity
+from experiments.measurements import domains
+from experiments.measurements.domains import BATCH, CHARACTERS, DOCUMENTS, beginnings, evenly, measure, windows
+from gpt_jax.config import DataConfig, ModelConfig, RunConfig
+from gpt_jax.data.plays import plain_text
+from gpt_jax.data.scenes import training_plays
+from gpt_jax.model.decoder import GPT
+
+CONTEXT = 8
+
+
+def test_a_domain_is_how_its_first_documents_begin():
+    first = [plain_text(path.read_text(encoding="utf-8"))[:CHARACTERS] for path in training_plays()]
+    assert list(beginnings("plays_train", None)) == first[:DOCUMENTS]
+
+
+@pytest.mark.parametrize("lengths", [(1, 2, 9), (CONTEXT, CONTEXT + 1, CONTEXT + 2), (700,)])
+def test_every_token_but_a_texts_first_is_predicted_once_and_from_its_own_text(lengths):
+    """Tokens are numbered through all texts, so that a pair (before, target) says where it comes from."""
+    ends = np.cumsum(lengths)
+    texts = [np.arange(end - length, end) for length, end in zip(lengths, ends, strict=True)]
+    pairs = [
+        (before, target)
+        for batch in windows(texts, CONTEXT)
+        for row in batch
+        for before, target in pairwise(row)
+        if target >= 0
+    ]
+    assert sorted(pairs) == sorted((n - 1, n) for text in texts for n in text[1:])
+
+
+class Numbered:
+    """Stands for a corpus' validation windows: each holds its own number."""
+
+    weights = (1,)
+
+    def __init__(self, corpus, split):
+        assert split == "validation"
+
+    def read(self, places):
+        return np.array([[n % 257] * (CONTEXT + 1) for _, n in places], np.int32)
+
+
+@pytest.mark.parametrize("count", [5, 10_000])
+def test_own_text_is_scored_from_its_first_window_to_its_last(monkeypatch, count):
+    monkeypatch.setattr("gpt_jax.data.pipeline.Mixed", Numbered)
+    rows = np.concatenate([*evenly(SimpleNamespace(validation_windows=count))])[:, 0]
+    rows = rows[rows >= 0]
+    assert len(rows) == min(count, BATCH * domains.BATCHES)
+    assert (rows[0], rows[-1]) == (0, (count - 1) % 257)
+
+
+def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary_everywhere(monkeypatch, tmp_path):
+    """All parameters 0: every byte costs log2(257) bits, at both checkpoints, and there is no gap."""
+    model = ModelConfig(vocab_size=257, context_length=CONTEXT, n_layer=1, n_head=1, d_model=4)
+    shapes = jax.eval_shape(GPT(model).init, jax.random.key(0), np.zeros((1, CONTEXT), np.int32))["params"]
+    params = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
+    monkeypatch.setattr("gpt_jax.data.pipeline.Mixed", Numbered)
+    monkeypatch.setattr("gpt_jax.loading.checkpoint_steps", lambda folder: [2, 1])
+    monkeypatch.setattr("gpt_jax.loading.restore", lambda *a: SimpleNamespace(params=params))
+    corpus = SimpleNamespace(
+        tokenizer=SimpleNamespace(encode=lambda text: list(text.encode())),
+        validation_windows=5,
+        validation_tokens=100,
+        validation_bytes=100,
+    )
+    config = RunConfig(model=model, data=DataConfig())
+    run = FinishedRun(RunIdentity("domains", "decoder", 0, "smoke"), config, params, corpus, folder=tmp_path)
+    found = measure(run, {"plays": "plays_train"}, ("plays",), 2)
+    for name in ("domain/plays", "iid/bits_per_byte", "ood/bits_per_byte"):
+        assert found[name] == pytest.approx(math.log2(257), rel=1e-5)
+    assert found["gap/ood"] == pytest.approx(0, abs=1e-5)
+    assert len(found["iid/by_checkpoint"]) == len(found["ood/by_checkpoint"]) == 2
