@@ -7,7 +7,6 @@ between a model and a domain: what is lost there is lost in prediction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from experiments.experiment import FinishedRun
 
-DOCUMENTS, CHARACTERS = 16, 2000  # of a domain: the first documents that are as long, and how each of them begins
+PIECES, CHARACTERS = 16, 2000  # of a domain
 BATCH, BATCHES = 32, 8  # windows, and how many batches of the validation text are scored
 
 
@@ -36,7 +35,7 @@ def measure(
 
     assert run.folder is not None
     model, corpus = run.config.model, run.corpus
-    texts = {name: list(beginnings(source, run.data_dir)) for name, source in domains.items()}
+    texts = {name: pieces(source, run.data_dir) for name, source in domains.items()}
     encoded = {name: [np.asarray(corpus.tokenizer.encode(text)) for text in found] for name, found in texts.items()}
 
     def bits(params, batches, tokens: int, text_bytes: int) -> float:
@@ -78,14 +77,15 @@ def evenly(corpus: Any) -> Iterator[np.ndarray]:
         yield batch
 
 
-def beginnings(source: str, data_dir: Path | None) -> Iterator[str]:
-    """How the first documents of a source begin: `DOCUMENTS` texts of `CHARACTERS` characters; of fewer, all."""
+def pieces(source: str, data_dir: Path | None) -> list[str]:
+    """`PIECES` texts of `CHARACTERS` characters each, evenly spread over all of a source; of a shorter one, fewer."""
     from gpt_jax.data.sources import open_source
     from gpt_jax.disk import cache_root
 
     documents = open_source(source, data_dir, cache_root()).documents()
-    long = (text for document in documents if len(text := "".join(document.parts())) >= CHARACTERS)
-    return (text[:CHARACTERS] for text in islice(long, DOCUMENTS))
+    text = "".join(part for document in documents for part in document.parts())
+    step = max(len(text) // PIECES, CHARACTERS)
+    return [text[start : start + CHARACTERS] for start in range(0, len(text), step)][:PIECES]
 
 
 def windows(texts: list[np.ndarray], context: int) -> Iterator[np.ndarray]:

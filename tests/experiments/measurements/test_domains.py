@@ -10,18 +10,23 @@ import pytest
 
 from experiments.experiment import FinishedRun, RunIdentity
 from experiments.measurements import domains
-from experiments.measurements.domains import BATCH, CHARACTERS, DOCUMENTS, beginnings, evenly, measure, windows
+from experiments.measurements.domains import BATCH, CHARACTERS, PIECES, evenly, measure, pieces, windows
 from gpt_jax.config import DataConfig, ModelConfig, RunConfig
-from gpt_jax.data.plays import plain_text
-from gpt_jax.data.scenes import training_plays
 from gpt_jax.model.decoder import GPT
 
 CONTEXT = 8
 
 
-def test_a_domain_is_how_its_first_documents_begin():
-    first = [plain_text(path.read_text(encoding="utf-8"))[:CHARACTERS] for path in training_plays()]
-    assert list(beginnings("plays_train", None)) == first[:DOCUMENTS]
+def test_pieces_are_of_one_length_and_spread_over_a_whole_source(tmp_path):
+    """Every character is the number of its place's block of `CHARACTERS`, so a piece says where it comes from."""
+    blocks = 3 * PIECES
+    (tmp_path / "a.txt").write_text("".join(chr(200 + n) * CHARACTERS for n in range(blocks)), encoding="utf-8")
+    assert pieces("local", tmp_path) == [chr(200 + n) * CHARACTERS for n in range(0, blocks, 3)]
+
+
+def test_a_short_source_gives_all_that_it_has_once(tmp_path):
+    (tmp_path / "a.txt").write_text("ab" * CHARACTERS + "c", encoding="utf-8")
+    assert "".join(pieces("local", tmp_path)) == "ab" * CHARACTERS + "c"
 
 
 @pytest.mark.parametrize("lengths", [(1, 2, 9), (CONTEXT, CONTEXT + 1, CONTEXT + 2), (700,)])
