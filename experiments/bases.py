@@ -23,6 +23,25 @@ def on_plays(changes: Mapping[str, Any] | None = None) -> RunConfig:
     return override(configs.get("gpt2-124m"), {**plays, **(changes or {})})
 
 
+def keeping_checkpoints(count: int, steps: int, batch: int) -> dict[str, Any]:
+    """Settings of a training of so many steps, all of whose `count` checkpoints, evenly spread, are kept."""
+    each = steps // count * batch
+    return {
+        "optimizer.warmup_tokens": steps // 20 * batch,
+        **section(
+            "training",
+            batch_tokens=batch,
+            train_tokens=count * each,
+            evaluation_tokens=32_768,
+            evaluate_every_tokens=each,
+            checkpoint_every_tokens=each,
+            sample_every_tokens=count * each,
+            keep_last=count,
+            keep_best=0,
+        ),
+    }
+
+
 def starting_from(start: Start | Callable[[int], Start], instead_of: Start = BOOKS) -> dict[str, Any]:
     """For an arm that starts from `start`, where the others of its scale start from `instead_of`. A function names the
     start of each of the fine-tuning's seeds. Where the user (finetuning.weights=DIR) or the scale names other weights,

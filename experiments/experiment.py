@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,10 +94,10 @@ class Scale:
         """The words by which `run` makes all that counts."""
         return ("--seeds", f"{self.fixed[0]}:{self.fixed[-1] + 1}") if self.fixed else ()
 
-    def further_seeds(self, count: int) -> tuple[int, ...]:
+    def further_seeds(self, count: int, apart_from: frozenset[int] = frozenset()) -> tuple[int, ...]:
         """The seeds of a second stage with `count` more seeds than the first, as far as `most_seeds` lets it."""
-        start = max(self.seeds, default=-1) + 1
-        return tuple(range(start, start + max(0, min(count, self.most_seeds - len(self.seeds)))))
+        later = (seed for seed in itertools.count(max(self.seeds, default=-1) + 1) if seed not in apart_from)
+        return tuple(itertools.islice(later, max(0, min(count, self.most_seeds - len(self.seeds)))))
 
 
 @dataclass(frozen=True)

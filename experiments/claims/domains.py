@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import configs
-from experiments.bases import OTHER_SEEDS
+from experiments.bases import OTHER_SEEDS, keeping_checkpoints
 from experiments.claims.mixtures import equal_shares, part
 from experiments.experiment import SMOKE, Comparison, Experiment, FinishedRun, Scale
 from experiments.sweep import section
@@ -69,25 +69,6 @@ def at_equal_iid(results: Sequence[Any]) -> list[str]:
     return [line(results, "decoder", "lstm", "iid/by_checkpoint", "ood/by_checkpoint", "bits/byte")]
 
 
-def budget(steps: int, batch: int):
-    """Settings of a training of so many steps, of which `CHECKPOINTS` checkpoints are kept."""
-    each = steps // CHECKPOINTS * batch
-    return {
-        "optimizer.warmup_tokens": steps // 20 * batch,
-        **section(
-            "training",
-            batch_tokens=batch,
-            train_tokens=CHECKPOINTS * each,
-            evaluation_tokens=32_768,
-            evaluate_every_tokens=each,
-            checkpoint_every_tokens=each,
-            sample_every_tokens=CHECKPOINTS * each,
-            keep_last=CHECKPOINTS,
-            keep_best=0,
-        ),
-    }
-
-
 EXPERIMENT = Experiment(
     source="the founding note (docs/NOTE.md) on GPT-3; Hendrycks et al. 2020, section 3; Taori et al. 2020, section 2",
     paper=(
@@ -113,15 +94,18 @@ EXPERIMENT = Experiment(
     },
     scales={
         "smoke": Scale(
-            {**budget(12, 512), "data.source": "plays_train", "model.context_length": 64}, arms=("decoder", "lstm")
+            {**keeping_checkpoints(CHECKPOINTS, 12, 512), "data.source": "plays_train", "model.context_length": 64},
+            arms=("decoder", "lstm"),
         ),
         "laptop": Scale(
-            budget(1200, 1024), seeds=tuple(range(5)), arms=("decoder", "lstm", "small", "sources3", "quarter")
+            keeping_checkpoints(CHECKPOINTS, 1200, 1024),
+            seeds=tuple(range(5)),
+            arms=("decoder", "lstm", "small", "sources3", "quarter"),
         ),
         # Eight times the text. Not run by us.
-        "cpu": Scale(budget(4800, 2048), seeds=tuple(range(5))),
+        "cpu": Scale(keeping_checkpoints(CHECKPOINTS, 4800, 2048), seeds=tuple(range(5))),
         # The same on text that is never read twice. Not run by us.
-        "paper": Scale(budget(60_000, 65_536), seeds=tuple(range(3))),
+        "paper": Scale(keeping_checkpoints(CHECKPOINTS, 60_000, 65_536), seeds=tuple(range(3))),
     },
     data="mixtures",
     comparisons=(

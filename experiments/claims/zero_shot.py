@@ -37,7 +37,7 @@ above chance there.
 """
 
 import configs
-from experiments.bases import OTHER_SEEDS
+from experiments.bases import OTHER_SEEDS, keeping_checkpoints
 from experiments.experiment import SMOKE, Comparison, Experiment, FinishedRun, Scale
 from experiments.sweep import section
 from gpt_jax.config import override
@@ -51,25 +51,6 @@ def measure(run: FinishedRun) -> dict[str, float | list[float]]:
     from experiments.measurements.zero_shot import measure
 
     return measure(run, CHECKPOINTS, items=20 if run.identity.scale == SMOKE else ITEMS)
-
-
-def budget(steps: int, batch: int):
-    """Settings of a training of so many steps, all of whose `CHECKPOINTS` checkpoints are kept."""
-    each = steps // CHECKPOINTS * batch
-    return {
-        "optimizer.warmup_tokens": steps // 20 * batch,
-        **section(
-            "training",
-            batch_tokens=batch,
-            train_tokens=CHECKPOINTS * each,
-            evaluation_tokens=32_768,
-            evaluate_every_tokens=each,
-            checkpoint_every_tokens=each,
-            sample_every_tokens=CHECKPOINTS * each,
-            keep_last=CHECKPOINTS,
-            keep_best=0,
-        ),
-    }
 
 
 # The deviation is GPT-2's 0.02 times sqrt(768 / width).
@@ -91,16 +72,16 @@ EXPERIMENT = Experiment(
         "again": {**MEDIUM, **OTHER_SEEDS},
     },
     scales={
-        "smoke": Scale({**budget(12, 512), "model.vocab_size": 512}, arms=("small",)),
-        "laptop": Scale(budget(1200, 512), seeds=tuple(range(3))),
+        "smoke": Scale({**keeping_checkpoints(CHECKPOINTS, 12, 512), "model.vocab_size": 512}, arms=("small",)),
+        "laptop": Scale(keeping_checkpoints(CHECKPOINTS, 1200, 512), seeds=tuple(range(3))),
         # Eight times through the plays. Not run by us.
-        "cpu": Scale(budget(4800, 1024), seeds=tuple(range(5))),
+        "cpu": Scale(keeping_checkpoints(CHECKPOINTS, 4800, 1024), seeds=tuple(range(5))),
         # The same sizes on text without end, to tell repetition from size. Not run by us.
         "paper": Scale(
             {
                 **section("data", source="tfds:c4/webtextlike", tokenizer="gpt2", validation_fraction=0.005),
                 "model.vocab_size": 50_257,
-                **budget(60_000, 65_536),
+                **keeping_checkpoints(CHECKPOINTS, 60_000, 65_536),
             },
             seeds=tuple(range(3)),
         ),

@@ -68,9 +68,9 @@ class Runs:
         seeds = sorted({result.seed for result in results})
         if own is None or own.fixed or set(seeds) <= set(own.seeds):
             return own.run_options if own is not None else ()
-        whole = len({(result.arm, result.seed) for result in results}) == len(seeds) * len(
-            {result.arm for result in results}
-        )
+        whole = seeds == list(range(seeds[0], seeds[-1] + 1)) and len(
+            {(result.arm, result.seed) for result in results}
+        ) == len(seeds) * len({result.arm for result in results})
         return ("--seeds", f"{seeds[0]}:{seeds[-1] + 1}") if whole else ("--to-decide",)
 
     @property

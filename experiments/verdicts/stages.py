@@ -55,7 +55,7 @@ def plan(experiment: Experiment, scale: str, judged: Sequence[Judged]) -> list[P
             one.sd,
             one.first,
             one.needed,
-            own.further_seeds(one.needed - one.first),
+            own.further_seeds(one.needed - one.first, experiment.fresh_seeds(scale)),
         )
         for one in judged
         if one.comparison.primary and one.comparison.metric != FAILED and one.needed is not None

@@ -86,3 +86,22 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary_everyw
         assert found[name] == pytest.approx(math.log2(257), rel=1e-5)
     assert found["gap/ood"] == pytest.approx(0, abs=1e-5)
     assert np.shape(found["iid/by_checkpoint"]) == np.shape(found["ood/by_checkpoint"]) == (2,)
+
+
+def test_the_last_checkpoint_counts_and_the_gap_is_what_is_lost_elsewhere(monkeypatch, tmp_path):
+    """Losses are given, in bits a token, where a token is a byte: IID first, then domains a, b and c, by checkpoint."""
+    losses = {20: iter([5.0, 7.0, 8.0, 9.0]), 30: iter([2.0, 3.0, 5.0, 100.0])}
+    mean_loss = lambda model, step, batches: (next(losses[step]) * math.log(2), 1)  # noqa: E731
+    monkeypatch.setattr("gpt_jax.evaluation.perplexity.mean_loss", mean_loss)
+    monkeypatch.setattr("gpt_jax.loading.checkpoint_steps", lambda folder: [30, 10, 20])
+    monkeypatch.setattr("gpt_jax.loading.restore", lambda *a: SimpleNamespace(params=a[3]))
+    monkeypatch.setattr(domains, "pieces", lambda source, data_dir: ["text"])
+    corpus = SimpleNamespace(
+        tokenizer=SimpleNamespace(encode=lambda text: list(text.encode())), validation_tokens=9, validation_bytes=9
+    )
+    run = FinishedRun(RunIdentity("domains", "decoder", 0, "cpu"), RunConfig(), None, corpus, folder=tmp_path)
+    found = measure(run, {name: name for name in "abc"}, ("a", "b"), 2)
+    assert found["iid/by_checkpoint"] == pytest.approx([5, 2])
+    assert found["ood/by_checkpoint"] == pytest.approx([7.5, 4])
+    assert (found["iid/bits_per_byte"], found["ood/bits_per_byte"], found["gap/ood"]) == pytest.approx((2, 4, 2))
+    assert found["domain/c"] == pytest.approx(100)

@@ -11,7 +11,7 @@ from experiments.runs.results import read_results
 from experiments.verdicts.judge import judge_all
 from experiments.verdicts.report import make_report
 from experiments.verdicts.sources import in_folder
-from experiments.verdicts.stages import plan_lines
+from experiments.verdicts.stages import first_stage, plan, plan_lines
 from gpt_jax.errors import InputError
 from tests.experiments.made_up import made_up, write_run
 
@@ -81,3 +81,12 @@ def test_the_plan_of_a_second_stage_leaves_the_comparison_to_its_fresh_seeds(tmp
 def test_a_seed_of_the_scale_is_not_fresh():
     with pytest.raises(InputError, match="those of the scale are not allowed"):
         experiment(replace(AGAIN, fresh={"cpu": (2, 3)}))
+
+
+def test_a_second_stage_takes_no_fresh_seed(tmp_path):
+    """sd 0.1 over three pairs, margin 0.1: (4.302653 * 0.1 / 0.1)^2 = 18.5, so 16 more, past seeds 5, 6 and 7."""
+    e = experiment(AGAIN, OTHER)
+    write(tmp_path, e, (-0.1, -0.2, -0.3), 0)
+    (planned,) = plan(e, "cpu", first_stage(e, "cpu", tmp_path / e.name))
+    assert planned.title == "other"
+    assert planned.seeds == (3, 4, *range(8, 22))
