@@ -1,6 +1,6 @@
 """Fused attention kernels: splash attention on TPU, cuDNN on CUDA.
 
-`choose` alone decides, from plain values. Where no kernel applies, it says why. `kernel_attention` runs the kernel that
+`choose` alone decides, from plain values and XLA's flags. Where no kernel applies, it says why. `kernel_attention` runs the kernel that
 `choose` named. Both kernels compute causal attention over the newest keys, and skip whole tiles outside of it. A
 pattern whose only part is a causal prefix or a band is one call. The parts of other patterns are such pieces after time
 is folded (pieces.py). Each piece is one call, and merged.py puts the pieces under one softmax.
@@ -10,6 +10,7 @@ A kernel is opaque to the partitioner: over a mesh, `attend` calls it on each de
 
 from __future__ import annotations
 
+import os
 from typing import Literal, NamedTuple
 
 import jax
@@ -42,7 +43,8 @@ def choose(
     `platform` is JAX's name ("cpu", "gpu" or "cuda", "tpu"). Neither kernel drops attention probabilities as we do.
     cuDNN takes 16-bit floats and head widths up to 128 in steps of 8. Splash works in tiles of 128 positions and
     64-wide or wider heads; below 512 positions the plain computation is one small product. A pattern of several parts
-    needs pieces of at least `LEAST` positions.
+    needs pieces of at least `LEAST` positions. Under XLA's deterministic flag, JAX 0.11.2 compiles a cuDNN call and
+    does not find it when the program runs ("IndexError: raw_hash_map<>::at"; openxla/xla, pull request 46500).
     """
     half = jnp.dtype(dtype) in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
     if platform not in ("tpu", "gpu", "cuda"):
@@ -54,6 +56,8 @@ def choose(
             return Choice(None, f"splash takes heads whose width is a multiple of 64, not {head_width}")
         if length < 512:
             return Choice(None, f"splash serves 512 positions and more, not {length}")
+    elif deterministic_ops():
+        return Choice(None, "XLA loses cuDNN's attention under --xla_gpu_deterministic_ops")
     elif not half:
         return Choice(None, f"cuDNN takes bfloat16 and float16, not {jnp.dtype(dtype).name}")
     elif head_width % 8 != 0 or head_width > 128:
@@ -69,6 +73,13 @@ def choose(
                 None, f"its parts fold to pieces of {least} positions; {kernel} serves {LEAST[kernel]} and more"
             )
     return Choice(kernel)
+
+
+def deterministic_ops() -> bool:
+    """Whether XLA_FLAGS ask for deterministic operations on a GPU; of several such flags, the last one counts."""
+    given = [flag.partition("=") for flag in os.environ.get("XLA_FLAGS", "").split()]
+    values = [value for name, _, value in given if name == "--xla_gpu_deterministic_ops"]
+    return bool(values) and values[-1].lower() in ("", "true", "1")
 
 
 def window(pattern: Pattern, length: int) -> int | None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.determinism import FLAGS
 from gpt_jax.attention.block import block_attention
 from gpt_jax.attention.kernels import choose, first_keys, kernel_attention, window
 from gpt_jax.attention.parts import Band
@@ -47,6 +48,24 @@ KERNEL_PATTERNS = [Dense(), Banded(100)]
 def test_a_kernel_is_chosen_only_where_it_applies(pattern, platform, dtype, head_width, length, dropout, answer):
     kernel, reason = choose(pattern, platform, dtype, head_width, length, dropout)
     assert answer in reason if kernel is None else answer == kernel
+
+
+@pytest.mark.parametrize(
+    "flags, kernel",
+    [
+        ("", "cudnn"),
+        ("--xla_gpu_deterministic_ops=false", "cudnn"),
+        ("--xla_gpu_deterministic_ops=true", None),
+        ("--xla_gpu_deterministic_ops", None),
+        ("--xla_gpu_deterministic_ops=true --xla_gpu_deterministic_ops=false", "cudnn"),
+        (" ".join(FLAGS), None),
+    ],
+)
+def test_cudnn_is_not_chosen_under_deterministic_flags(monkeypatch, flags, kernel):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    found, reason = choose(Dense(), "cuda", "bfloat16", 64, 1024, 0.0)
+    assert found == kernel and ("deterministic" in reason) == (kernel is None)
+    assert choose(Dense(), "tpu", "bfloat16", 64, 1024, 0.0).kernel == "splash"
 
 
 def test_a_pattern_from_outside_is_served_by_its_parts():
