@@ -24,7 +24,7 @@ from hypothesis import settings  # noqa: E402
 from gpt_jax.machine import core_numbers  # noqa: E402
 
 settings.register_profile("few", deadline=None, max_examples=25)
-settings.register_profile("many", deadline=None, max_examples=200)
+settings.register_profile("many", deadline=None, max_examples=100)
 
 
 def pytest_configure(config):

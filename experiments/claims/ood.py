@@ -47,7 +47,10 @@ which is therefore no fresh evidence. Half of the OOD passages are of comedies, 
 half of the time there, and no arm is above that: (3) compares two scores below a constant answer. All runs start from
 one pre-training each, and the IID tragedies are of one play. Seeds 0 to 2 left the gap beside bag-of-words' undecided:
 -2.8 points [-12.4, 6.8]. For it they are pilots now. Seeds 3 to 42 of `plays` were fixed before any of them was run,
-and count for it alone.
+and count for it alone. The two comparisons with scratch were left undecided as well, with deviations of 10 and 13
+points, for a model from scratch often answers with one kind. They are pilots for them now, and what `plays` has at
+seeds 3 to 42 was seen. Seeds 43 to 162 of both arms were fixed before any of them was run, and count for these two
+alone.
 
 `finetuning.task=cola_sources`, `stsb_images` and the others of
 gpt_jax/data/pairs/shifted.py are measured alike.
@@ -64,6 +67,7 @@ from experiments.sweep import section
 TASK = "sst2_domains"
 OOD, GAP, IID = "ood/accuracy", "gap/ood", "test/accuracy"
 WORDS = "bag_of_words/gap/ood"
+BOTH_ARMS = {"laptop": tuple(range(43, 163))}  # of the plays, where 3 seeds had left two comparisons undecided
 
 
 def of_mixtures(arm: str, seed: int = 0) -> Start:
@@ -159,9 +163,9 @@ EXPERIMENT = Experiment(
         Comparison("books", "books", "lower", GAP, against=WORDS, name="(1) gap: books - bag-of-words", primary=False),
         Comparison("books", "books-scratch", "higher", OOD, 0.02, "(1) OOD: books - scratch", False),
         Comparison("books", "books-lstm", "higher", OOD, 0.02, "(1) OOD: books - LSTM", False),
-        Comparison("plays", "plays-scratch", "lower", GAP, 0.02, name="(1) gap: plays - scratch"),
+        Comparison("plays", "plays-scratch", "lower", GAP, 0.02, name="(1) gap: plays - scratch", fresh=BOTH_ARMS),
         beside_words("plays", "(1) gap: plays - bag-of-words", {"laptop": tuple(range(3, 43))}),
-        Comparison("plays", "plays-scratch", "higher", OOD, 0.02, name="(1) OOD: plays - scratch"),
+        Comparison("plays", "plays-scratch", "higher", OOD, 0.02, name="(1) OOD: plays - scratch", fresh=BOTH_ARMS),
         Comparison("plays", "plays-eighth", "higher", OOD, 0.01, name="(3) OOD: all plays - an eighth of the tokens"),
         Comparison("large", "medium", "lower", GAP, name="gap: large - medium", primary=False),
         Comparison("medium", "small", "lower", GAP, name="gap: medium - small", primary=False),
