@@ -83,10 +83,19 @@ CC_BY = "CC BY 4.0"
 
 SETS = (
     DataSet("sst2", "sentiment of film reviews", ("ood", "word_order"), RESEARCH, "forest-snow/alps"),
-    DataSet("cola", "acceptability of sentences", ("cola_sources", "word_order"), "published examples; for research", "nyu-mll"),
-    DataSet("trec", "kinds of question", ("aux_loss", "transfer", "word_order"), RESEARCH, "harvardnlp/sent-conv-torch"),
+    DataSet(
+        "cola", "acceptability of sentences", ("cola_sources", "word_order"),
+        "published examples; for research", "nyu-mll",
+    ),
+    DataSet(
+        "trec", "kinds of question", ("aux_loss", "transfer", "word_order"),
+        RESEARCH, "harvardnlp/sent-conv-torch",
+    ),
     DataSet("rte", "entailment", ("rte", "word_order"), RESEARCH, "marcwww/nlu_eval"),
-    DataSet("sick", "entailment, relatedness", ("sick", "sick_relatedness", "word_order"), "CC BY-NC-SA 3.0", "FTAsr/STS"),
+    DataSet(
+        "sick", "entailment, relatedness", ("sick", "sick_relatedness", "word_order"),
+        "CC BY-NC-SA 3.0", "FTAsr/STS",
+    ),
     DataSet(
         "stsb", "similarity of sentences", ("stsb", "stsb_images", "stsb_headlines", "word_order"),
         "scores CC BY-SA 4.0; texts by LICENSE.txt", "zhangzhenhu/Semantic-Texual-Similarity-Toolkits",
@@ -120,7 +129,8 @@ SETS = (
     ),
     DataSet("litbank", "100 books", ("books",), "public domain (Gutenberg); CC BY 4.0", "dbamman/litbank"),
     DataSet(
-        "books", "novels and litbank as running text, without copies", ("books", "aux_loss", "transfer", "ood", "word_order"),
+        "books", "novels and litbank as running text, without copies", 
+        ("books", "aux_loss", "transfer", "ood", "word_order"),
         "as its parts", "made here", ("novels", "litbank"),
     ),
     DataSet(
