@@ -129,7 +129,7 @@ SETS = (
     ),
     DataSet("litbank", "100 books", ("books",), "public domain (Gutenberg); CC BY 4.0", "dbamman/litbank"),
     DataSet(
-        "books", "novels and litbank as running text, without copies", 
+        "books", "novels and litbank as running text, without copies",
         ("books", "aux_loss", "transfer", "ood", "word_order"),
         "as its parts", "made here", ("novels", "litbank"),
     ),
