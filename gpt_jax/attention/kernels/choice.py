@@ -1,9 +1,9 @@
 """Fused attention kernels: splash attention on TPU, cuDNN on CUDA.
 
-`choose` alone decides, from plain values and XLA's flags. Where no kernel applies, it says why. `kernel_attention` runs the kernel that
-`choose` named. Both kernels compute causal attention over the newest keys, and skip whole tiles outside of it. A
-pattern whose only part is a causal prefix or a band is one call. The parts of other patterns are such pieces after time
-is folded (pieces.py). Each piece is one call, and merged.py puts the pieces under one softmax.
+`choose` alone decides, from plain values and XLA's flags. Where no kernel applies, it says why. `kernel_attention` runs
+the kernel that `choose` named. Both kernels compute causal attention over the newest keys, and skip whole tiles outside
+of it. A pattern whose only part is a causal prefix or a band is one call. The parts of other patterns are such pieces
+after time is folded (pieces.py). Each piece is one call, and merged.py puts the pieces under one softmax.
 
 A kernel is opaque to the partitioner: over a mesh, `attend` calls it on each device's part of batch and heads.
 """
