@@ -38,3 +38,9 @@ def cores_stay_as_they_were():
     before = core_numbers()
     yield
     assert core_numbers() == before
+
+
+@pytest.fixture(autouse=True)
+def flags_of_xla_stay_as_they_were(monkeypatch):
+    """`verify` adds flags where the run that it makes again had them: they choose attention's kernel too."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
