@@ -36,7 +36,7 @@ from gpt_jax.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
     add_overrides(parser, "model.n_layer=2")
-    parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, laptop, cpu (the default), gpu or paper, as the experiment has them")
+    parser.add_argument("--scale", default="cpu", metavar="SCALE", help="smoke, laptop, cpu (default), gpu, paper")
     add_seeds(parser, "the scale's own")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="an arm; may be repeated (all)")
     parser.add_argument("--to-decide", action="store_true", help="then as many more seeds as the margins ask for")
