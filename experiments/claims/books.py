@@ -18,8 +18,8 @@ At `gpu` scale one accelerator makes, in minutes, what `word_order` fine-tunes: 
 on 33 million tokens in GPT-1's batches of 64 sequences of 512. `scaling` calls 2.1e7 parameters and 4e7 tokens best for
 5e15 FLOP; the decoder has 2.5e7 without embeddings, and reads its books once. Its rate was not tuned: it lies between
 GPT-1's 2.5e-4 for 12 layers of 768 and the 5e-4 of `large`. The LSTM is the one of GPT-1's Table 5, of 2,048 units. A
-pilot (seed 100, 300 steps) chose its rate from 1e-3 and 3e-3 by validation: 2.06 and 1.90 bits/byte. It read 276
-thousand tokens a second, and is chosen by --only.
+pilot (seed 100, 300 steps) chose its rate from 1e-3 and 3e-3 by validation: 2.06 and 1.90 bits/byte. It is
+chosen by --only.
 """
 
 import configs

@@ -17,8 +17,8 @@ class BagOfWords:
     both texts' counts, what they share (the least of both), and their absolute difference. An answer has its counts,
     and what it shares with context and question. Answers are scored one by one and compared. The model is logistic
     regression, or ridge regression for real labels. Both are scikit-learn's, with their default strength of 1. One
-    thread fits and predicts: BLAS sums in another order with another number of threads, and then the solver stops
-    elsewhere, a tenth of a point away or more.
+    thread fits: BLAS sums in another order with another number of threads, and then the solver stops elsewhere, a tenth
+    of a point away or more.
     """
 
     def __init__(self, task: LabelledTask, ngrams: int = 1):
@@ -48,10 +48,6 @@ class BagOfWords:
 
     def predict(self, examples: Sequence[Example]) -> np.ndarray:
         """Probabilities, float64 `(N, K)` over labels or answers (0 where there is no answer); or values `(N,)`."""
-        with _one_thread():
-            return self._predict(examples)
-
-    def _predict(self, examples: Sequence[Example]) -> np.ndarray:
         features = self._features(examples)
         if self.task.regression:
             return self._model.predict(features).astype(np.float64)
