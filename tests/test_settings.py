@@ -8,9 +8,9 @@ import pytest
 
 from gpt_jax import RunConfig
 from gpt_jax.config import OptimizerConfig, TrainingConfig
-from gpt_jax.evaluation.beam import beam_search
-from gpt_jax.evaluation.encoding import Scored
-from gpt_jax.evaluation.scoring import score
+from gpt_jax.evaluation.inference.beam import beam_search
+from gpt_jax.evaluation.inference.encoding import Scored
+from gpt_jax.evaluation.inference.scoring import score
 from gpt_jax.finetuning.fit import fit
 from gpt_jax.generation import generate
 from gpt_jax.parallel.lowering import lower_step

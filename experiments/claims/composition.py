@@ -56,7 +56,7 @@ def exact_match(run: FinishedRun) -> dict[str, float | list[float]]:
     from gpt_jax.evaluation.asking import Options
     from gpt_jax.evaluation.composition import losses, tasks
     from gpt_jax.evaluation.evaluator import evaluate
-    from gpt_jax.evaluation.scoring import TextModel
+    from gpt_jax.evaluation.inference.scoring import TextModel
 
     pair = run.config.data.source
     model, files = TextModel.of(run.config.model, run.params, run.corpus.tokenizer), Files(run.data_dir)

@@ -58,7 +58,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from experiments.runs.weights import load_model
     from experiments.terminal import make_console
     from gpt_jax.disk import keep_compiled_programs
-    from gpt_jax.evaluation.scoring import TextModel
+    from gpt_jax.evaluation.inference.scoring import TextModel
     from gpt_jax.evaluation.task import find_tasks
 
     keep_compiled_programs()

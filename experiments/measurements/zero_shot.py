@@ -18,8 +18,8 @@ from typing import Any
 
 from experiments.experiment import FinishedRun
 from gpt_jax.data.scenes import scenes, shuffled
+from gpt_jax.evaluation.inference.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
 from gpt_jax.evaluation.metrics import Estimate, mean
-from gpt_jax.evaluation.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
 from gpt_jax.evaluation.task import Item, Task
 
 BEFORE = 2  # lines before the one that is asked about
@@ -60,7 +60,7 @@ def scores(run: FinishedRun, params: Any, items: int) -> dict[str, float]:
     from gpt_jax.data.public_files import Files
     from gpt_jax.evaluation.asking import Options
     from gpt_jax.evaluation.evaluator import evaluate
-    from gpt_jax.evaluation.scoring import TextModel
+    from gpt_jax.evaluation.inference.scoring import TextModel
 
     model, options = (
         TextModel.of(run.config.model, params, run.corpus.tokenizer),

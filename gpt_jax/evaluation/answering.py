@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from gpt_jax.evaluation.asking import Options
-from gpt_jax.evaluation.beam import beam_search
-from gpt_jax.evaluation.encoding import EncodedRequest, Prompt
-from gpt_jax.evaluation.requests import Answer, Generate, LogLikelihood, Request
-from gpt_jax.evaluation.scoring import Meter, TextModel, batches, bucket, score, suitable_tokens
+from gpt_jax.evaluation.inference.batching import batches, bucket
+from gpt_jax.evaluation.inference.beam import beam_search
+from gpt_jax.evaluation.inference.encoding import EncodedRequest, Prompt
+from gpt_jax.evaluation.inference.requests import Answer, Generate, LogLikelihood, Request
+from gpt_jax.evaluation.inference.scoring import Meter, TextModel, score, suitable_tokens
 from gpt_jax.generation import generate
 
 Progress = Callable[[int, int], None]  # (tokens done, tokens in all)

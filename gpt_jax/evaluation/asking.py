@@ -15,9 +15,9 @@ import numpy as np
 from gpt_jax.data.public_files import Files
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.encoding import EncodedRequest, encode, excess, truncate
-from gpt_jax.evaluation.requests import Choice, Request
-from gpt_jax.evaluation.scoring import TextModel
+from gpt_jax.evaluation.inference.encoding import EncodedRequest, encode, excess, truncate
+from gpt_jax.evaluation.inference.requests import Choice, Request
+from gpt_jax.evaluation.inference.scoring import TextModel
 from gpt_jax.evaluation.task import Item, Task
 
 Overflow = Literal["error", "drop", "truncate"]

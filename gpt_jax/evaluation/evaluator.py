@@ -17,9 +17,9 @@ from gpt_jax.disk import digest_of, read_json, write_atomically
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.answering import Progress, answer
 from gpt_jax.evaluation.asking import DEFAULTS, Options, ask, chosen_items, fitting
+from gpt_jax.evaluation.inference.requests import Answer, Generate, Likelihood, Request
+from gpt_jax.evaluation.inference.scoring import TextModel, suitable_tokens
 from gpt_jax.evaluation.metrics import Estimate, Metric, estimate
-from gpt_jax.evaluation.requests import Answer, Generate, Likelihood, Request
-from gpt_jax.evaluation.scoring import TextModel, suitable_tokens
 from gpt_jax.evaluation.task import Row, Task
 
 VERSION = 1  # of what answers mean: part of the cache's key

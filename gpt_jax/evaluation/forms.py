@@ -8,8 +8,8 @@ from typing import Literal
 from gpt_jax.data.public_files import Files
 from gpt_jax.data.tasks import Example, get_task, load_task
 from gpt_jax.errors import unknown
+from gpt_jax.evaluation.inference.requests import Answer, Choice, Generate, Likelihood, Request, choices, written
 from gpt_jax.evaluation.metrics import mean
-from gpt_jax.evaluation.requests import Answer, Choice, Generate, Likelihood, Request, choices, written
 from gpt_jax.evaluation.task import Item, Row, Task
 
 Rule = Literal["sum", "mean", "ratio"]

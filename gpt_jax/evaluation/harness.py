@@ -25,9 +25,18 @@ from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.answering import answer
 from gpt_jax.evaluation.asking import Options
-from gpt_jax.evaluation.encoding import encode, scores, truncate
-from gpt_jax.evaluation.requests import Answer, Generate, LogLikelihood, Request, Rolling, choices, likelihood, written
-from gpt_jax.evaluation.scoring import TextModel
+from gpt_jax.evaluation.inference.encoding import encode, scores, truncate
+from gpt_jax.evaluation.inference.requests import (
+    Answer,
+    Generate,
+    LogLikelihood,
+    Request,
+    Rolling,
+    choices,
+    likelihood,
+    written,
+)
+from gpt_jax.evaluation.inference.scoring import TextModel
 from gpt_jax.loading import load_model
 
 MAX_NEW_TOKENS = 256

@@ -15,8 +15,8 @@ from typing import Any
 import gpt_jax.evaluation.tasks as package
 from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError, unknown
+from gpt_jax.evaluation.inference.requests import Answer, Request
 from gpt_jax.evaluation.metrics import Metric
-from gpt_jax.evaluation.requests import Answer, Request
 
 Item = dict[str, Any]  # one example, as plain values
 Row = dict[str, Any]  # what scoring leaves of it: numbers under the names that metrics read

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpt_jax import GPT, ModelConfig
 from gpt_jax.data.tokenizers import BytesTokenizer
-from gpt_jax.evaluation.scoring import TextModel
+from gpt_jax.evaluation.inference.scoring import TextModel
 
 TINY = ModelConfig(vocab_size=257, context_length=96, n_layer=1, n_head=2, d_model=16, initialization_std=0.3)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpt_jax.data.public_files import Files
-from gpt_jax.evaluation.requests import Likelihood
+from gpt_jax.evaluation.inference.requests import Likelihood
 from gpt_jax.evaluation.task import find_tasks
 
 

@@ -16,10 +16,10 @@ from gpt_jax.data.prepare import prepare
 from gpt_jax.data.public_files import Files
 from gpt_jax.data.sources import COMPOSITION, open_source
 from gpt_jax.evaluation.composition import losses, tasks
-from gpt_jax.evaluation.encoding import encode, excess
 from gpt_jax.evaluation.evaluator import evaluate
 from gpt_jax.evaluation.forms import completion_task
-from gpt_jax.evaluation.requests import Generate
+from gpt_jax.evaluation.inference.encoding import encode, excess
+from gpt_jax.evaluation.inference.requests import Generate
 from gpt_jax.generation import generate
 from tests.evaluation.models import text_model
 

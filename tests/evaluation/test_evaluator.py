@@ -11,8 +11,8 @@ from gpt_jax.evaluation import evaluator
 from gpt_jax.evaluation.asking import Options, Overflow, ask, fitting_shots
 from gpt_jax.evaluation.evaluator import evaluate
 from gpt_jax.evaluation.forms import Rule, choice_task, completion_task, pick
+from gpt_jax.evaluation.inference.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling
 from gpt_jax.evaluation.metrics import mean
-from gpt_jax.evaluation.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling
 from gpt_jax.evaluation.task import Task
 from tests.evaluation.models import TINY, log_probs, text_model
 

@@ -17,7 +17,7 @@ from gpt_jax.data.public_files import Files
 from gpt_jax.data.tokenizers import make_tokenizer
 from gpt_jax.data.tokenizers.openai_bpe import from_vocabulary
 from gpt_jax.evaluation.evaluator import evaluate
-from gpt_jax.evaluation.scoring import TextModel
+from gpt_jax.evaluation.inference.scoring import TextModel
 from gpt_jax.evaluation.task import find_tasks
 from gpt_jax.loading import load_model
 

@@ -12,11 +12,11 @@ from gpt_jax.data.public_files import Files
 from gpt_jax.data.tokenizers import make_tokenizer
 from gpt_jax.evaluation.answering import answer, cut, stop_tokens
 from gpt_jax.evaluation.asking import Options
-from gpt_jax.evaluation.encoding import encode, scores
 from gpt_jax.evaluation.evaluator import evaluate
 from gpt_jax.evaluation.forms import choice_task
-from gpt_jax.evaluation.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling
-from gpt_jax.evaluation.scoring import score
+from gpt_jax.evaluation.inference.encoding import encode, scores
+from gpt_jax.evaluation.inference.requests import Choice, Generate, Likelihood, LogLikelihood, Rolling
+from gpt_jax.evaluation.inference.scoring import score
 from gpt_jax.evaluation.task import find_tasks
 from tests.evaluation.models import text_model
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from gpt_jax.evaluation.requests import Choice
+from gpt_jax.evaluation.inference.requests import Choice
 from gpt_jax.evaluation.tasks import gpt1_heuristics
 from tests.evaluation.task_files import likely, stack, task, write
 

@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from gpt_jax.evaluation.requests import Generate
+from gpt_jax.evaluation.inference.requests import Generate
 from gpt_jax.evaluation.tasks import arithmetic, prompts, scramble
 from tests.evaluation.task_files import stack, task, write
 

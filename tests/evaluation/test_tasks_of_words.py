@@ -5,7 +5,7 @@ import math
 import zipfile
 
 from gpt_jax.data.public_files import Files
-from gpt_jax.evaluation.requests import Choice, LogLikelihood, Rolling
+from gpt_jax.evaluation.inference.requests import Choice, LogLikelihood, Rolling
 from tests.evaluation.task_files import likely, stack, task, write
 
 LAMBADA = {"text": "She lit the fire and asked him to sit down, for she had a long story to tell him about the fire"}

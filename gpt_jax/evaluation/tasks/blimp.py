@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from gpt_jax.data.public_files import Files, parse_jsonl, tfds_rows
+from gpt_jax.evaluation.inference.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.metrics import mean
-from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row, Task
 
 FIELDS = {"sentence_good": str, "sentence_bad": str, "UID": str}

@@ -12,8 +12,8 @@ from gpt_jax.data.public_files import Files
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.detokenize import JOINER, PENN, detokenize
 from gpt_jax.evaluation.forms import is_right
+from gpt_jax.evaluation.inference.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.metrics import mean
-from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
 
 BLANK = "XXXXX"

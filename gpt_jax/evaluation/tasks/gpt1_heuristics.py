@@ -11,8 +11,8 @@ import numpy as np
 
 from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.forms import TEST, examples, is_right
+from gpt_jax.evaluation.inference.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
-from gpt_jax.evaluation.requests import Answer, Choice, LogLikelihood, Request, choices, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
 from gpt_jax.evaluation.tasks import race as races
 from gpt_jax.evaluation.tasks.winograd import contexts, read

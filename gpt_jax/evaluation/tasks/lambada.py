@@ -9,8 +9,8 @@ words by class. A word of several tokens is not filtered.
 from __future__ import annotations
 
 from gpt_jax.data.public_files import Files, tfds_rows
+from gpt_jax.evaluation.inference.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.metrics import mean, perplexity
-from gpt_jax.evaluation.requests import Answer, LogLikelihood, Request, likelihood
 from gpt_jax.evaluation.task import Item, Row, Task
 
 FUNCTION_WORDS = """

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from gpt_jax.data.public_files import Files
 from gpt_jax.evaluation.detokenize import PENN, WIKITEXT, Style, detokenize
+from gpt_jax.evaluation.inference.requests import Answer, Request, Rolling, choices
 from gpt_jax.evaluation.metrics import bits, perplexity
-from gpt_jax.evaluation.requests import Answer, Request, Rolling, choices
 from gpt_jax.evaluation.task import Item, Row, Task
 
 TEST_CHARACTERS = 5_000_000  # the last of 100 million: the usual test part of enwik8 and text8

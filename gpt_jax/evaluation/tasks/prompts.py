@@ -15,8 +15,8 @@ import numpy as np
 from gpt_jax.data.public_files import Files
 from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError
+from gpt_jax.evaluation.inference.requests import Answer, Generate, Request, written
 from gpt_jax.evaluation.metrics import Columns, Metric, mean
-from gpt_jax.evaluation.requests import Answer, Generate, Request, written
 from gpt_jax.evaluation.task import Item, Row, Task
 
 TEST_URLS = "all_test.txt"

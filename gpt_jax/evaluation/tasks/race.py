@@ -10,7 +10,7 @@ from gpt_jax.data.public_files import Files
 from gpt_jax.disk import parse_json
 from gpt_jax.errors import InputError
 from gpt_jax.evaluation.forms import choice_task, is_right
-from gpt_jax.evaluation.requests import Answer, Choice, Request, choices
+from gpt_jax.evaluation.inference.requests import Answer, Choice, Request, choices
 from gpt_jax.evaluation.task import Item, Row
 
 

@@ -5,7 +5,7 @@ import pytest
 from experiments.measurements import zero_shot
 from experiments.measurements.zero_shot import TASKS, last_words, next_lines, orders, rank_correlation
 from gpt_jax.data.scenes import TEST
-from gpt_jax.evaluation.requests import Choice, Likelihood, LogLikelihood
+from gpt_jax.evaluation.inference.requests import Choice, Likelihood, LogLikelihood
 
 
 def test_items_are_of_test_plays_alone_and_the_same_at_every_call():

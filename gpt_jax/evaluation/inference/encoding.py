@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Request, Rolling
+from gpt_jax.evaluation.inference.requests import Choice, Generate, LogLikelihood, Request, Rolling
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Axes: B rows, G groups of rows, T time, N scored positions, M model width, V voc
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,10 @@ import numpy as np
 from gpt_jax.config import ModelConfig
 from gpt_jax.data.tokenizers import Tokenizer
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.encoding import Scored
-from gpt_jax.evaluation.requests import Likelihood
+from gpt_jax.evaluation.inference.batching import batches, bucket, fitted, power_of_two
+from gpt_jax.evaluation.inference.encoding import Scored
+from gpt_jax.evaluation.inference.requests import Likelihood
+from gpt_jax.model.costs import forward_flops_per_token
 from gpt_jax.model.interface import hidden, init_cache, logits
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import pinned
@@ -27,6 +30,7 @@ from gpt_jax.numerics import pinned
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8192, 2048  # rows x padded length of one forward pass; on a CPU, what caches hold
 CACHE_BYTES = 1 << 30  # of keys and values at once
 LOGIT_BYTES, CPU_LOGIT_BYTES = 1 << 27, 1 << 23  # of logits at once
+CPU_COMPILATION_FLOPS = 4e11  # what a CPU computes while it compiles a pass of GPT-2 124M, within a second or two
 SHARED = 16  # tokens: a shorter common beginning is not worth a pass of its own
 Progress = Callable[[int, int], None]  # (tokens done, tokens in all)
 
@@ -77,9 +81,10 @@ def score(
     shared = [(members, common) for members, common in plan if common]
     sums = Sums(rows)
     meter = Meter(progress, sum(len(rows[n].tokens) for n in alone) + sum(_cost(rows, *item) for item in shared))
+    width_of = fitted([len(rows[n].tokens) - 1 for n in alone], worth_compiling(model.config))
     with jax.default_matmul_precision("float32"):
-        for batch in batches(alone, lambda n: (bucket(len(rows[n].tokens) - 1), rows[n].forbidden), batch_tokens):
-            _run(model, rows, batch, [0] * len(batch), None, sums)
+        for batch in batches(alone, lambda n: (width_of(len(rows[n].tokens) - 1), rows[n].forbidden), batch_tokens):
+            _run(model, rows, batch, [0] * len(batch), None, sums, width_of)
             meter.add(sum(len(rows[n].tokens) for n in batch))
         per_token = 8 * model.config.n_layer * model.config.n_head * model.config.head_width
         most = max(1, min(batch_tokens, CACHE_BYTES // per_token))
@@ -106,6 +111,13 @@ def _check_row(config: ModelConfig, number: int, row: Scored) -> None:
 def suitable_tokens() -> int:
     """The tokens of a forward pass that JAX's default device is fast with (benchmarks/scoring.py)."""
     return CPU_BATCH_TOKENS if jax.default_backend() == "cpu" else BATCH_TOKENS
+
+
+def worth_compiling(config: ModelConfig) -> float:
+    """The tokens that a further length has to save before it is worth a compilation: on an accelerator, none are."""
+    if jax.default_backend() != "cpu":
+        return math.inf
+    return CPU_COMPILATION_FLOPS / forward_flops_per_token(config)
 
 
 def group(rows: Sequence[Scored]) -> list[list[int]]:
@@ -136,24 +148,6 @@ def common_tokens(rows: Sequence[Scored]) -> int:
     return max(common, 0)
 
 
-def bucket(length: int) -> int:
-    """The next of 16, 24, 32, 48, 64, 96, ...: few lengths, few compilations, at most half of it padding."""
-    size = max(16, 1 << (length - 1).bit_length())
-    return size * 3 // 4 if length <= size * 3 // 4 and size > 16 else size
-
-
-def batches(items: Sequence[Any], kind: Callable[[Any], tuple[int, Any]], tokens: int) -> list[list[Any]]:
-    """Items of one kind, `(length, ...)`, together, at most `tokens` in all, the longest first."""
-    kinds: dict[tuple[int, Any], list[Any]] = {}
-    for item in items:
-        kinds.setdefault(kind(item), []).append(item)
-    made: list[list[Any]] = []
-    for (length, _), same in sorted(kinds.items(), reverse=True):
-        count = 1 << (max(1, tokens // length).bit_length() - 1)
-        made += [same[n : n + count] for n in range(0, len(same), count)]
-    return made
-
-
 def _cost(rows: Sequence[Scored], members: Sequence[int], common: int) -> int:
     return common + sum(len(rows[n].tokens) - common for n in members)
 
@@ -163,7 +157,7 @@ def _run_shared(model: TextModel, rows, items: list[tuple[list[int], int]], most
     width = min(bucket(max(common for _, common in items)), model.config.context_length)
     own = {n: (g, common) for g, (members, common) in enumerate(items) for n in members}
     longest = bucket(max(len(rows[n].tokens) - 1 - common for n, (_, common) in own.items()))
-    tokens_GT = np.full((_power_of_two(len(items)), width), -1, np.int32)
+    tokens_GT = np.full((power_of_two(len(items)), width), -1, np.int32)
     for g, (members, common) in enumerate(items):
         tokens_GT[g, :common] = rows[members[0]].tokens[:common]
     tokens_GT[len(items) :] = tokens_GT[0]
@@ -178,13 +172,13 @@ def _run_shared(model: TextModel, rows, items: list[tuple[list[int], int]], most
     found, cache = _forward(model, tokens_GT, cache, None, at, ids, _banned(model, rows, owners), True)
     sums.add(owners, found)
     for batch in batches(list(own), lambda n: (bucket(len(rows[n].tokens) - 1 - own[n][1]) + width, None), most):
-        _run(model, rows, batch, [own[n][1] for n in batch], (cache, [own[n][0] for n in batch]), sums)
+        _run(model, rows, batch, [own[n][1] for n in batch], (cache, [own[n][0] for n in batch]), sums, bucket)
 
 
-def _run(model: TextModel, rows, batch: list[int], starts: list[int], prefix, sums: Sums) -> None:
+def _run(model: TextModel, rows, batch: list[int], starts: list[int], prefix, sums: Sums, width_of) -> None:
     """Runs the tokens of some rows from `starts` on, after nothing or after `(cache, group of each row)`."""
-    count = _power_of_two(len(batch))
-    width = bucket(max(len(rows[n].tokens) - 1 - start for n, start in zip(batch, starts, strict=True)))
+    count = power_of_two(len(batch))
+    width = width_of(max(len(rows[n].tokens) - 1 - start for n, start in zip(batch, starts, strict=True)))
     width = min(width, model.config.context_length)
     tokens_BT = np.full((count, width), -1, np.int32)
     at, ids, owners = [], [], []
@@ -216,12 +210,12 @@ def _banned(model: TextModel, rows, owners: list[tuple[int, int]]):
 
 def _forward(model: TextModel, tokens_BT, cache, groups_B, at, ids, banned, keep: bool):
     """One compiled pass, the scored positions padded to a power of two: (log_prob_N, top_N, allowed_N), and cache."""
-    size = _power_of_two(max(len(at), 16))
+    size = power_of_two(max(len(at), 16))
     pad = lambda values, dtype: np.pad(np.asarray(values, dtype), (0, size - len(values)))  # noqa: E731
     if banned is not None:
         banned = banned[0], pad(banned[1], bool)
     most = CPU_LOGIT_BYTES if jax.default_backend() == "cpu" else LOGIT_BYTES
-    chunk = _power_of_two(max(1, most // (4 * model.config.vocab_size)) + 1) // 2
+    chunk = power_of_two(max(1, most // (4 * model.config.vocab_size)) + 1) // 2
     out, cache = _pass(
         model.config,
         min(chunk, size),
@@ -276,10 +270,6 @@ def _pass(
     parts = jax.tree.map(split, (hidden_NM, targets_N, None if banned is None else banned[1]))
     out = jax.tree.map(lambda leaf: leaf.reshape(-1), jax.lax.map(read, parts))
     return out, cache if keep else None
-
-
-def _power_of_two(count: int) -> int:
-    return 1 << (count - 1).bit_length()
 
 
 class Sums:

@@ -5,13 +5,11 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpt_jax import InputError
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
-from gpt_jax.evaluation.encoding import Scored
-from gpt_jax.evaluation.scoring import bucket, common_tokens, group, score
+from gpt_jax.evaluation.inference.encoding import Scored
+from gpt_jax.evaluation.inference.scoring import common_tokens, group, score
 from tests.evaluation.models import TINY, log_probs, text_model
 
 slow = lambda *values: pytest.param(*values, marks=pytest.mark.slow)  # noqa: E731
@@ -96,13 +94,6 @@ def test_a_common_beginning_is_shared_by_neighbours_only_where_it_is_long():
     assert common_tokens(asked[:2]) == 39  # the last common token is run with what follows it
     assert common_tokens([Scored(long, 39), Scored((*long, 1), 40)]) == 38
     assert common_tokens(asked[:1]) == 0
-
-
-@given(st.integers(1, 5000))
-def test_buckets_are_few_and_hold_their_length(length):
-    size = bucket(length)
-    assert length <= size <= max(16, 2 * length)
-    assert size & (size - 1) == 0 or (size % 3 == 0 and (size // 3) & (size // 3 - 1) == 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpt_jax import InputError, ModelConfig
-from gpt_jax.evaluation.beam import beam_search, length_penalty
+from gpt_jax.evaluation.inference.beam import beam_search, length_penalty
 from tests.evaluation.models import log_probs, text_model
 
 V, STEPS = 5, 3

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from gpt_jax import InputError
 from gpt_jax.data.tokenizers import BytesTokenizer, Tokenizer, make_tokenizer
-from gpt_jax.evaluation.encoding import Prompt, Scored, encode, excess, move_spaces, single_tokens, truncate, windows
-from gpt_jax.evaluation.requests import Choice, Generate, LogLikelihood, Rolling
+from gpt_jax.evaluation.inference.encoding import (
+    Prompt,
+    Scored,
+    encode,
+    excess,
+    move_spaces,
+    single_tokens,
+    truncate,
+    windows,
+)
+from gpt_jax.evaluation.inference.requests import Choice, Generate, LogLikelihood, Rolling
 
 BYTES = BytesTokenizer()
 END = BYTES.end_of_text

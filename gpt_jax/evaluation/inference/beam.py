@@ -17,7 +17,8 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
-from gpt_jax.evaluation.scoring import TextModel, bucket
+from gpt_jax.evaluation.inference.batching import bucket
+from gpt_jax.evaluation.inference.scoring import TextModel
 from gpt_jax.generation import Prompts, token_rows
 from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.numerics import pinned
