@@ -31,6 +31,7 @@ BATCH_TOKENS, CPU_BATCH_TOKENS = 8192, 2048  # rows x padded length of one forwa
 CACHE_BYTES = 1 << 30  # of keys and values at once
 LOGIT_BYTES, CPU_LOGIT_BYTES = 1 << 27, 1 << 23  # of logits at once
 CPU_COMPILATION_FLOPS = 4e11  # what a CPU computes while it compiles a pass of GPT-2 124M, within a second or two
+READ = 4  # tokens of a common beginning, read from a cache, for one token that is run
 SHARED = 16  # tokens: a shorter common beginning is not worth a pass of its own
 Progress = Callable[[int, int], None]  # (tokens done, tokens in all)
 
@@ -171,7 +172,8 @@ def _run_shared(model: TextModel, rows, items: list[tuple[list[int], int]], most
     cache = init_cache(model.config, len(tokens_GT), width + longest)
     found, cache = _forward(model, tokens_GT, cache, None, at, ids, _banned(model, rows, owners), True)
     sums.add(owners, found)
-    for batch in batches(list(own), lambda n: (bucket(len(rows[n].tokens) - 1 - own[n][1]) + width, None), most):
+    weight = lambda n: bucket(len(rows[n].tokens) - 1 - own[n][1]) + width // READ  # noqa: E731
+    for batch in batches(list(own), lambda n: (weight(n), None), most):
         _run(model, rows, batch, [own[n][1] for n in batch], (cache, [own[n][0] for n in batch]), sums, bucket)
 
 
