@@ -39,14 +39,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 import jax
 import jax.numpy as jnp
 import numpy as np
+from accelerator_attention import Row, beside_dense, beside_mask
 from machine import alternate, table
 from torch_gpt import torch_gpt
 
 from experiments.determinism import FLAGS
-from gpt_jax.attention import attend
-from gpt_jax.attention.kernels import choose, first_keys, kernel_attention
-from gpt_jax.attention.masked import masked_attention
-from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Pattern, Strided
 from gpt_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 from gpt_jax.generation import generate
 from gpt_jax.model.costs import forward_flops_per_token
@@ -56,7 +53,6 @@ from gpt_jax.sharding import on_cuda
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
 
-Row = dict[str, Any]
 STEPS = 4  # of training in a row, before their result is waited for
 SECONDS = 450  # of the 8 minutes, for all parts; no part begins after that
 # Bytes/s, from NVIDIA's data sheets; those of TPUs stand beside their FLOP/s.
@@ -94,57 +90,14 @@ TINY = ModelConfig(vocab_size=128, context_length=64, n_layer=2, n_head=2, d_mod
 QUICK = Size(TINY, TINY, TINY, batch=2, new_tokens=4, lengths=(256, 512), odd=131, rounds=2)
 
 
-def half() -> str:
-    """Kernels take 16 bits; XLA's CPU is for `--quick` alone."""
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
-def patterns(length: int) -> tuple[Pattern, ...]:
-    """Strides near the cheapest, and no piece too short for a kernel."""
-    k = max(16, min(128, length // 256))
-    return Dense(), Banded(256), Strided(k), Fixed(max(64, k), 1), LogSparse(128)
-
-
 def exactness(size: Size) -> Iterator[Row]:
     """The largest difference from the mask, as a part of the largest value, by NumPy's float32 arrays on the device."""
-    length = size.odd
-    for pattern in patterns(length):
-        kernel, reason = choose(pattern, jax.default_backend(), half(), 64, length, 0.0)
-        row = {"pattern": str(pattern), "tokens": length, "computed by": kernel or f"block ({reason})"}
-        x = np.random.default_rng(0).normal(size=(4, 1, length, 1, 64))
-        q, k, v, bar = jnp.asarray(x, half())
-        i = jnp.arange(length)
-        mask_BTS = pattern.allows(i[:, None], i[None, :])[None]
-        by_mask = functools.partial(masked_attention, mask_BTS=mask_BTS)
-        ours = functools.partial(attend, pattern=pattern, implementation="block")
-        if kernel is not None:
-            ours = functools.partial(kernel_attention, pattern=pattern, kernel=kernel)
-
-        def both(attention: Callable, *arrays):
-            out, pull = jax.vjp(attention, *arrays[:3])
-            return out, *pull(arrays[3].astype(out.dtype))
-
-        got = jax.jit(functools.partial(both, ours))(q, k, v, bar)
-        expected = jax.jit(functools.partial(both, by_mask))(*(y.astype(jnp.float32) for y in (q, k, v, bar)))
-        for name, a, b in zip(("value", "q", "k", "v"), got, expected, strict=True):
-            row[name] = difference(a, b)
-        yield row
-    if on_cuda():  # decoding's one query over the keys that a cache holds
-        q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, length, 2, 64)), half())
-        count = jnp.asarray([1, 2, length // 2, length])
-        expected = masked_attention(
-            *(y.astype(jnp.float32) for y in (q[:, :1], k, v)), mask_BTS=token_mask(count, length)
-        )
-        row = {"pattern": "one token over a cache", "tokens": length, "computed by": "cudnn"}
-        yield {**row, "value": difference(jax.jit(first_keys)(q[:, :1], k, v, count), expected)}
+    return beside_mask(size.odd)
 
 
-def token_mask(count: jax.Array, length: int) -> jax.Array:
-    return (jnp.arange(length)[None, :] < count[:, None])[:, None, :]
-
-
-def difference(a: jax.Array, b: jax.Array) -> str:
-    return f"{float(jnp.abs(a.astype(jnp.float32) - b).max() / jnp.abs(b).max()):.1e}"
+def patterns(size: Size) -> Iterator[Row]:
+    """Forward and backward: 12 heads of 64, one sequence. Above 1: faster than dense attention at this length."""
+    return beside_dense(size.lengths, size.rounds)
 
 
 def training(model: ModelConfig, batch: int, count: int = 1) -> Callable[[], float]:
@@ -223,23 +176,6 @@ def torch_training(size: Size, device: str = "cuda") -> Callable[[], float]:
     return run
 
 
-def patterns_part(size: Size) -> Iterator[Row]:
-    """Forward and backward: 12 heads of 64, one sequence. Above 1: faster than dense attention at this length."""
-    for length in size.lengths:
-        arrays = jnp.asarray(np.random.default_rng(0).normal(size=(3, 1, length, 12, 64)), half())
-        runs: dict[str, Callable[[], object]] = {}
-        for pattern in patterns(length):
-            attention = functools.partial(attend, pattern=pattern)
-            run = jax.jit(jax.grad(lambda q, k, v, f=attention: f(q, k, v).astype(jnp.float32).sum(), (0, 1, 2)))
-            runs[str(pattern)] = functools.partial(lambda run, x: jax.block_until_ready(run(*x)), run, arrays)
-        times = alternate(runs, size.rounds)
-        dense = min(times["Dense()"])
-        for pattern in patterns(length):
-            best, kernel = min(times[str(pattern)]), choose(pattern, jax.default_backend(), half(), 64, length, 0.0)
-            row = {"tokens": length, "pattern": str(pattern), "computed by": kernel.kernel or "block"}
-            yield {**row, "ms": f"{best * 1e3:.2f}", "times dense": f"{dense / best:.2f}"}
-
-
 def decoding(size: Size) -> Iterator[Row]:
     """Greedy, after 32 tokens, in bfloat16. Each token reads every weight once, for the whole batch."""
     rate = MEMORY_RATES.get(jax.devices()[0].device_kind)
@@ -303,7 +239,7 @@ def repeats(size: Size) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Size], Iterator[Row]]] = {
     "exactness": exactness,
     "step": step,
-    "patterns": patterns_part,
+    "patterns": patterns,
     "decoding": decoding,
     "seeds": seeds,
     "repeats": repeats,
