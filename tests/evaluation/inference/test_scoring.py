@@ -8,6 +8,7 @@ import pytest
 
 from gpt_jax import InputError
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
+from gpt_jax.evaluation.inference import scoring
 from gpt_jax.evaluation.inference.encoding import Scored
 from gpt_jax.evaluation.inference.scoring import common_tokens, group, score
 from tests.evaluation.models import TINY, log_probs, text_model
@@ -54,6 +55,22 @@ def test_every_way_to_batch_gives_what_a_plain_forward_pass_gives(name, ways):
         np.testing.assert_allclose([a.log_prob for a in found], [value for value, _ in reference], atol=1e-4)
         assert [a.greedy for a in found] == [greedy for _, greedy in reference]
         assert [a.tokens for a in found] == [len(row.tokens) - row.start for row in asked]
+
+
+def test_rows_at_lengths_that_fit_them_give_what_a_plain_forward_pass_gives(monkeypatch):
+    """Where compilations cost nothing, every row is padded to the next multiple of 8."""
+    monkeypatch.setattr(scoring, "CPU_COMPILATION_FLOPS", 0.0)
+    model, asked = text_model(dataclasses.replace(TINY, n_layer=1)), rows()[:5]
+    widths, run = set(), scoring._forward
+
+    def watched(model, tokens_BT, *rest):
+        widths.add(tokens_BT.shape[1])
+        return run(model, tokens_BT, *rest)
+
+    monkeypatch.setattr(scoring, "_forward", watched)
+    found = score(model, asked, share=False)
+    np.testing.assert_allclose([a.log_prob for a in found], [expected(model, row)[0] for row in asked], atol=1e-4)
+    assert widths == {-(-(len(row.tokens) - 1) // 8) * 8 for row in asked}
 
 
 def test_greedy_is_true_of_the_models_own_choices_with_and_without_a_shared_prefix():
