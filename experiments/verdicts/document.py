@@ -37,7 +37,7 @@ not published.
 
 The table counts the verdicts on the primary comparisons of each claim."""
 REPRODUCIBILITY = """\
-Published runs that `verify FILE --rerun --record` made again. Most were drawn at random (`--sample N`), the rest chosen.
+Published runs that `verify FILE --rerun --record` made again. Most were drawn at random (`--sample N`), some chosen.
 Where both runs were made alike (versions, processor, cores), "not" counts a run with any other bit. Elsewhere it counts
 a run with a figure that differs by more than the tolerance of [EVIDENCE.md](EVIDENCE.md)."""
 
