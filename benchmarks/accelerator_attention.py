@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def half() -> str:
-    """Kernels take 16 bits; XLA's CPU is for `--quick` alone."""
+    """Kernels take 16 bits; XLA's CPU is for the quick mode alone."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
