@@ -112,7 +112,8 @@ def lambada(count: int, small: bool) -> str:
     at_once = suitable_tokens()
     alone = products_alone(config, at_once, round(at_once / tokens * count))
     repeated = lambda: [alone() for _ in range(REPEATS)]  # noqa: E731
-    score(model, rows), alone()
+    score(model, rows)
+    alone()
     before = seconds(repeated)
     ours = seconds(partial(score, model, rows))
     products = (before + seconds(repeated)) / 2 / REPEATS * tokens / at_once
