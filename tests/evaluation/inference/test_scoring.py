@@ -1,12 +1,13 @@
 """Batched scores equal one-by-one scores equal a plain forward pass, with and without shared prefixes."""
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gpt_jax import InputError
+from gpt_jax import InputError, ModelConfig
 from gpt_jax.attention.patterns import Banded, Dense, Fixed, LogSparse, Strided
 from gpt_jax.evaluation.inference import scoring
 from gpt_jax.evaluation.inference.encoding import Scored
@@ -71,6 +72,14 @@ def test_rows_at_lengths_that_fit_them_give_what_a_plain_forward_pass_gives(monk
     found = score(model, asked, share=False)
     np.testing.assert_allclose([a.log_prob for a in found], [expected(model, row)[0] for row in asked], atol=1e-4)
     assert widths == {-(-(len(row.tokens) - 1) // 8) * 8 for row in asked}
+
+
+def test_a_further_length_costs_more_than_small_models_save_and_is_never_worth_it_on_an_accelerator(monkeypatch):
+    """Published figures of small models hang on it: another length rounds otherwise."""
+    gpt2, all_of_lambada = ModelConfig(), 400_000  # tokens: no padding of it is as much
+    assert scoring.worth_compiling(gpt2) < 2000 and scoring.worth_compiling(TINY) > all_of_lambada
+    monkeypatch.setattr(scoring.jax, "default_backend", lambda: "gpu")
+    assert scoring.worth_compiling(gpt2) == math.inf
 
 
 def test_greedy_is_true_of_the_models_own_choices_with_and_without_a_shared_prefix():
