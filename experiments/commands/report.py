@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every experiment that has published runs")
     text = "read run folders, or results/ (run folders if there are any; with --all: published)"
     parser.add_argument("--from", dest="source", choices=("runs", "published"), help=text)
+    parser.add_argument("--scale", metavar="SCALE", help="the runs of this scale alone (all)")
     parser.add_argument("--json", action="store_true", help="every comparison as an object; writes no files")
     text = "with --all: write docs/RESULTS.md and README's table of claims, and print nothing else"
     parser.add_argument("--write", action="store_true", help=text)
@@ -34,7 +35,7 @@ def report(arguments: argparse.Namespace) -> int:
 
     if arguments.write:
         return write(arguments)
-    reports, others = read(arguments)
+    reports, others = of_scale(*read(arguments), arguments.scale)
     if arguments.json:
         from experiments.verdicts.objects import comparisons
 
@@ -53,8 +54,8 @@ def write(arguments: argparse.Namespace) -> int:
     """Makes the checkout's pages from its results/."""
     from experiments.verdicts.document import write_documents
 
-    given = {"--json": arguments.json, "--from": arguments.source, "--results": arguments.results}
-    for name, value in {**given, "NAME_OR_DIR": arguments.target}.items():
+    given = {"--json": arguments.json, "--from": arguments.source, "--scale": arguments.scale}
+    for name, value in {**given, "--results": arguments.results, "NAME_OR_DIR": arguments.target}.items():
         if value:
             raise InputError(f"{name}: not allowed with --write, which makes the pages of results/: --all --write is")
     if not arguments.all:
@@ -89,6 +90,16 @@ def read(arguments: argparse.Namespace) -> tuple[list[Any], list[Path]]:
     folders = experiment_folders(path)
     reports = [sources.in_folder(experiments.load(n), folder) for n, folder in folders.items() if n not in OTHER]
     return reports, [folder for name, folder in folders.items() if name in OTHER]
+
+
+def of_scale(reports: list[Any], others: list[Path], scale: str | None) -> tuple[list[Any], list[Path]]:
+    """The reports of that scale; all, and the runs that compare nothing, where none is named. Raises `InputError`."""
+    if scale is None:
+        return reports, others
+    chosen = [runs for runs in reports if runs.scale == scale]
+    if not chosen:
+        raise unknown("scale of these runs", scale, sorted({runs.scale for runs in reports}))
+    return chosen, []
 
 
 COMMAND = Command(

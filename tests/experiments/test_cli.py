@@ -209,6 +209,16 @@ def test_report_by_name_by_folder_and_by_run_give_the_same(tmp_path, fake_runner
     assert main(["report", "context_length", "--out", str(tmp_path)]) == 0
 
 
+def test_a_report_of_one_scale_leaves_out_the_others_and_names_those_that_there_are(capsys, tmp_path, fake_runner):
+    main([*SMOKE, "--out", str(tmp_path)])
+    capsys.readouterr()
+    judged = ["report", "context_length", "--out", str(tmp_path), "--json"]
+    assert main([*judged, "--scale", "smoke"]) == 0
+    assert {one["scale"] for one in json.loads(capsys.readouterr().out)} == {"smoke"}
+    assert "unknown scale of these runs 'cpu': allowed: smoke" in wrong(capsys, *judged, "--scale", "cpu")
+    assert "--scale: not allowed with --write" in wrong(capsys, "report", "--all", "--write", "--scale", "smoke")
+
+
 def test_verify_names_what_is_missing_or_disagrees(capsys, tmp_path):
     folder = write_run(tmp_path, experiments.load("quickstart"), "gpt", 0)
     out = wrong(capsys, "verify", str(folder))
