@@ -11,7 +11,7 @@ bits/byte. Alternating dense and banded layers (GPT-3), alternating dense and st
 dense attention within 0.02. That is twice the distance between fixed and dense on enwik8. The papers give no number on
 text for log-sparse attention: its result is shown, and carries no claim. Three pairs of `cpu` scale told no difference
 below 0.06 apart (docs/LOG.md). They are pilots for the three equalities now: the differences were +0.005 (fixed),
--0.009 (banded) and -0.014 (strided), with sd of 0.024 to 0.030, so 24 pairs give intervals of 0.010 to 0.013 to each
+-0.009 (banded) and -0.014 (strided), with sd of 0.025 to 0.027, so 24 pairs give intervals of 0.010 to 0.013 to each
 side. Seeds 3 to 26 of their four arms were fixed before any of them was run, and count for the equalities alone. The
 known difference beside them was strided less dense. No run of either scale tells it from 0, so `dense-half`, dense
 attention on half of the tokens, takes its place: stated higher by at least 0.05 bits/byte before any run of it, with
