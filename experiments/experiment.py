@@ -179,6 +179,7 @@ class Experiment:
     # there are too few.
     findings: Callable[[Sequence[Any]], list[str]] | None = None
     data: str = ""  # the set of `data get` that is read where no --data-dir is given
+    tests: tuple[str, ...] = ()  # the sets of `data get` that `evaluate` reads above smoke scale, wherever the data is
     name: str = ""
     claim: str = ""
 

@@ -65,9 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     changes = parse_overrides(arguments.overrides)
     data_dir = existing(arguments.data_dir, "--data-dir")
     notes = []
-    if data_dir is None:
-        from experiments.corpora.catalogue import fetched
+    from experiments.corpora.catalogue import fetched, require
 
+    require(e.name, e.tests if arguments.scale != experiments.SMOKE else ())
+    if data_dir is None:
         data_dir = fetched(e.name, e.data, source_of(e, arguments.scale, changes))
     elif e.base.data.source == "shakespeare" and "data.source" not in changes:
         changes["data.source"] = "local"

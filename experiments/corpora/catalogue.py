@@ -82,9 +82,9 @@ PUBLIC_DOMAIN = "public domain"
 CC_BY = "CC BY 4.0"
 
 SETS = (
-    DataSet("sst2", "sentiment of film reviews", ("ood", "word_order"), RESEARCH, "forest-snow/alps"),
+    DataSet("sst2", "sentiment of film reviews", ("ood", "word_order", "zero_shot_sets"), RESEARCH, "forest-snow/alps"),
     DataSet(
-        "cola", "acceptability of sentences", ("cola_sources", "word_order"),
+        "cola", "acceptability of sentences", ("cola_sources", "word_order", "zero_shot_sets"),
         "published examples; for research", "nyu-mll",
     ),
     DataSet(
@@ -110,16 +110,19 @@ SETS = (
     DataSet("product_reviews", "sentences on products", ("ood",), CC_BY, "nltk/nltk_data"),
     DataSet("vader", "tweets and editorials, rated", ("ood",), "MIT", "cjhutto/vaderSentiment"),
     DataSet("scan", "commands and actions", ("composition",), "BSD", "brendenlake/SCAN"),
-    DataSet("blimp", "minimal pairs", ("blimp",), CC_BY, "alexwarstadt/blimp"),
-    DataSet("lambada", "last words of passages", ("lambada",), CC_BY, "cybertronai/bflm"),
+    DataSet("blimp", "minimal pairs", ("blimp", "zero_shot_sets"), CC_BY, "alexwarstadt/blimp"),
+    DataSet("lambada", "last words of passages", ("lambada", "zero_shot_sets"), CC_BY, "cybertronai/bflm"),
     DataSet("gpt3", "sums and scrambled words", ("arithmetic", "scramble"), "none stated", "openai/gpt-3"),
     DataSet(
-        "winograd", "Winograd schemas", ("winograd", "dprd_zero_shot"), "CC BY 4.0; research",
+        "winograd", "Winograd schemas", ("winograd", "dprd_zero_shot", "zero_shot_sets"), "CC BY 4.0; research",
         "vid-koci/bert-commonsense",
     ),
     DataSet("gpt1_bpe", "GPT-1's vocabulary", ("data.tokenizer=gpt1:FOLDER",), "MIT", "openai/finetune-transformer-lm"),
     DataSet("char_rnn", "the char-rnn text", ("quickstart --data-dir FOLDER",), PUBLIC_DOMAIN, "karpathy/char-rnn"),
-    DataSet("wikitext2", "Wikipedia (validation, test)", ("wikitext2", "mixtures"), "CC BY-SA 3.0", "pytorch/examples"),
+    DataSet(
+        "wikitext2", "Wikipedia (validation, test)", ("wikitext2", "mixtures", "zero_shot_sets"),
+        "CC BY-SA 3.0", "pytorch/examples",
+    ),
     DataSet("abc", "radio news", ("mixtures",), "none stated", "nltk/nltk_data"),
     DataSet("inaugural", "presidents' speeches", ("mixtures",), PUBLIC_DOMAIN, "nltk/nltk_data"),
     DataSet("state_union", "presidents' speeches", ("mixtures",), PUBLIC_DOMAIN, "nltk/nltk_data"),
@@ -130,7 +133,7 @@ SETS = (
     DataSet("litbank", "100 books", ("books",), "public domain (Gutenberg); CC BY 4.0", "dbamman/litbank"),
     DataSet(
         "books", "novels and litbank as running text, without copies",
-        ("books", "aux_loss", "transfer", "ood", "word_order"),
+        ("books", "aux_loss", "transfer", "ood", "word_order", "zero_shot_sets"),
         "as its parts", "made here", ("novels", "litbank"),
     ),
     DataSet(
@@ -167,6 +170,16 @@ def fetched(claim: str, data: str, source: str) -> Path | None:
             f"fetches what it reads to {str(found.folder)!r}"
         )
     return found.folder
+
+
+def require(claim: str, names: tuple[str, ...]) -> None:
+    """Raises `InputError` where a set that a claim is tested on is not here."""
+    lacking = tuple(name for name in names if not get(name).here)
+    if lacking:
+        raise InputError(
+            f"{claim} is tested on {', '.join(names)}, and {', '.join(lacking)} is not here: "
+            f"{typed('data', 'get', *lacking)} fetches what is missing to {str(public_root())!r}"
+        )
 
 
 def with_parts(names: tuple[str, ...]) -> tuple[DataSet, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from experiments.experiment import FinishedRun
@@ -29,10 +29,17 @@ BATCH = 16  # windows
 
 
 def measure(run: FinishedRun, count: int, items: int) -> dict[str, float | list[float]]:
-    """The last checkpoint's scores in %, "zero_shot/TASK", and the nats of a last word, over `items` items of each,
-    the same for every run. Over the last `count` checkpoints, the scores as lists, and Spearman's rank correlation of
-    each with the log-likelihood per token of the validation text. The nats' correlation is that of their negative, the
-    log-likelihood of last words."""
+    """The tasks of the plays, each of `items` items, by `by_checkpoint`; and what guessing gives."""
+    found = by_checkpoint(run, count, lambda params: scores(run, params, items))
+    return found | {f"chance/{name}": value for name, value in CHANCE.items()}
+
+
+def by_checkpoint(
+    run: FinishedRun, count: int, score: Callable[[Any], Mapping[str, float]]
+) -> dict[str, float | list[float]]:
+    """What `score` gives for the last checkpoint's parameters, "zero_shot/NAME". Over the last `count` checkpoints, the
+    scores as lists, and Spearman's rank correlation of each with the log-likelihood per token of the validation text.
+    Of a name in "_nats", the correlation is that of its negative, a log-likelihood."""
     from gpt_jax.data.pipeline import validation_batches
     from gpt_jax.evaluation.perplexity import mean_loss
     from gpt_jax.loading import checkpoint_steps, restore
@@ -43,7 +50,7 @@ def measure(run: FinishedRun, count: int, items: int) -> dict[str, float | list[
         params = restore(run.config, run.folder, lambda line: None, step).params
         batches = validation_batches(run.corpus, batch_size=BATCH, max_tokens=run.config.training.evaluation_tokens)
         nats, _ = mean_loss(run.config.model, params, batches)
-        for name, value in {"log_likelihood": -nats, **scores(run, params, items)}.items():
+        for name, value in {"log_likelihood": -nats, **score(params)}.items():
             found.setdefault(name, []).append(value)
     likelihoods = found.pop("log_likelihood")
     metrics: dict[str, float | list[float]] = {"zero_shot/log_likelihood_by_checkpoint": likelihoods}
@@ -52,7 +59,7 @@ def measure(run: FinishedRun, count: int, items: int) -> dict[str, float | list[
         metrics |= {f"zero_shot/{name}": values[-1], f"zero_shot/{name}_by_checkpoint": values}
         rank = rank_correlation(likelihoods, better)
         metrics |= {f"zero_shot/{name}_rank": rank} if math.isfinite(rank) else {}
-    return metrics | {f"chance/{name}": value for name, value in CHANCE.items()}
+    return metrics
 
 
 def scores(run: FinishedRun, params: Any, items: int) -> dict[str, float]:

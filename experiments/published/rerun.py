@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments import experiment as experiments
 from experiments.command import typed
-from experiments.corpora.catalogue import fetched
+from experiments.corpora.catalogue import fetched, require
 from experiments.published.line import Published, curves, environment_of, log_digest, published_run
 from experiments.runs import runner
 from experiments.runs.results import COMPUTED
@@ -43,8 +43,11 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
     """
     config, identity = as_now(was), was.identity
     check_start(config, identity.experiment, identity.scale)
-    if data_dir is None and identity.experiment in experiments.names():
-        data_dir = fetched(identity.experiment, experiments.load(identity.experiment).data, config.data.source)
+    if identity.experiment in experiments.names():
+        claim = experiments.load(identity.experiment)
+        require(claim.name, claim.tests if identity.scale != experiments.SMOKE else ())
+        if data_dir is None:
+            data_dir = fetched(claim.name, claim.data, config.data.source)
     folder = out / identity.experiment / identity.arm / f"seed-{identity.seed}"
 
     def far_enough() -> bool:

@@ -79,12 +79,18 @@ TASKS = (
     words(
         "wikitext2",
         "WikiText-2, test",
-        partial(wikitext, names=("wikitext2.test.txt", "wikitext-2/wiki.test.tokens", "wiki.test.tokens")),
+        partial(
+            wikitext,
+            names=("wikitext2.test.txt", "wikitext2/test.txt", "wikitext-2/wiki.test.tokens", "wiki.test.tokens"),
+        ),
     ),
     words(
         "wikitext2_valid",
         "WikiText-2, validation",
-        partial(wikitext, names=("wikitext2.valid.txt", "wikitext-2/wiki.valid.tokens", "wiki.valid.tokens")),
+        partial(
+            wikitext,
+            names=("wikitext2.valid.txt", "wikitext2/valid.txt", "wikitext-2/wiki.valid.tokens", "wiki.valid.tokens"),
+        ),
     ),
     words("wikitext103", "WikiText-103, test", partial(wikitext, names=("wikitext-103/wiki.test.tokens",))),
     words("ptb", "Penn Treebank, test", penn),

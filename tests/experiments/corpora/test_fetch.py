@@ -231,3 +231,26 @@ def test_what_a_set_is_said_to_serve_is_a_claim_or_a_task():
     for data in catalogue.SETS:
         for reader in data.readers:
             assert "=" in reader or " " in reader or reader in known or find_tasks([reader]), (data.name, reader)
+
+
+def test_a_set_that_serves_an_evaluation_task_is_found_under_the_names_it_is_fetched_by(tmp_path, monkeypatch):
+    from gpt_jax.evaluation.task import find_tasks
+
+    monkeypatch.setenv("GPT_JAX_CACHE", str(tmp_path))
+    asked = []
+    for data in catalogue.SETS:
+        for file in data.files:
+            (data.folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+            (data.folder / file.path).touch()
+        for reader in data.readers if data.files else ():
+            try:
+                tasks = find_tasks([reader])
+            except InputError:
+                continue  # a claim, or a task of fine-tuning
+            for task in tasks:
+                asked.append(task.name)
+                try:
+                    task.load(Files())
+                except InputError as error:  # an empty file says nothing, and is there
+                    assert "is needed" not in str(error), (data.name, task.name, str(error))
+    assert {"blimp", "lambada", "wikitext2", "winograd", "two_digit_addition"} <= set(asked)
