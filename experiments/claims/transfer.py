@@ -13,12 +13,11 @@ decoder, lower. The margins are a fifth of the 10 points that MNLI gains over th
 14.8 that are lost without pre-training. Two were added later, with the figures of docs/LOG.md known: 1 point for half
 of the layers, half of the embeddings' margin, and 2 points for the LSTM, about a third of the paper's 5.6.
 
-Measured: accuracy on TREC's 500 test questions (six kinds) after fine-tuning on 500 labelled ones that the seed
-draws, with the paper's settings except for the rate (5e-4: the model has a twentieth of GPT-1's parameters), the same
-updates for every arm. Arms of one seed see the same examples in the same order. No arm is tuned for itself but the
-LSTM: at 2e-3, 5e-3, 1e-2 and 3e-2 the validation split of another seed had 29, 35, 27 and 20 %. A model from scratch
-would gain from more updates: `scratch-long` has four times as many. The model is `books`' largest; run that first, or
-give finetuning.weights=DIR.
+Measured: accuracy on TREC's 500 test questions (six kinds) after fine-tuning on 500 labelled ones that the seed draws,
+with the paper's settings except for the rate (5e-4: the model has a twentieth of GPT-1's parameters), the same updates
+for every arm. Arms of one seed see the same examples in the same order. No arm is tuned for itself but the LSTM. A
+model from scratch would gain from more updates: `scratch-long` has four times as many. The model is `books`' largest;
+run that first, or give finetuning.weights=DIR.
 
 A pilot saw test figures before the runs that count. With 1,500 examples at 1e-3, one seed: all 81 %, embeddings only
 81 %, three layers 80 %, scratch 67 %, head 53 %, head at ten times the rate 74 %. With 500 at 5e-4, seeds 0 and 1:
@@ -30,8 +29,13 @@ all layers less the embeddings alone had +6.0 points there, less scratch +7.1, l
 +11.7]. Seeds 10 to 19 were fixed before any of them was run, and count alone. They start from one pre-training, of all
 tokens.
 
-The arms `lstm` and `lstm-long` (four times the updates, added after `lstm` had been run) need an LSTM pre-trained on
-the same books (`run books --only lstm`) and are chosen by --only.
+The arms `lstm` and `lstm-long` (four times the updates) need an LSTM pre-trained on the same books (`run books --only
+lstm`) and are chosen by --only. A first LSTM, of another rate, was at 1.88 bits/byte and did not fine-tune: 20 to 35 %
+on the validation split of another seed, at any rate. Its runs are of no account now. `books`' LSTM is at 1.50, where
+the decoder is at 1.60. Its rate was chosen by the validation split of seed 100, three epochs: 5e-4 34 %, 1e-3 36 %,
+2e-3 47 %, 5e-3 63 %, 1e-2 68 %, 2e-2 63 % and 3e-2 58 %; twelve epochs had 69 % at 1e-2. The test figures of these runs
+were seen (70 % at 1e-2, 74 % after twelve epochs), and direction and margin stay. Seeds 20 to 59 of `lstm` and `all`
+were fixed before any of them was run, and count for their difference alone.
 
 At laptop scale the task is `play_kind` (docs/TASKS.md) with 1,000 examples, and the model is `plays`' decoder of four
 layers, which has read the training plays alone. Stated before the runs of this scale: the same directions and margins,
@@ -58,7 +62,7 @@ ALL = "all"
 BOOKS_LSTM = Start("books", "lstm")
 LSTM = {
     **section("model", architecture="lstm", n_layer=1),
-    "finetuning.learning_rate": 5e-3,
+    "finetuning.learning_rate": 1e-2,
     **starting_from(BOOKS_LSTM),
 }
 
@@ -112,7 +116,7 @@ EXPERIMENT = Experiment(
             fresh={"laptop": tuple(range(15, 55))},
         ),
         Comparison(ALL, "head-fast", "higher", ACCURACY, 0.05, name="everything - head alone, ten times the rate"),
-        Comparison("lstm", ALL, "lower", ACCURACY, 0.02, name="LSTM - decoder"),
+        Comparison("lstm", ALL, "lower", ACCURACY, 0.02, name="LSTM - decoder", fresh={"cpu": tuple(range(20, 60))}),
         Comparison("lstm-long", ALL, "lower", ACCURACY, name="LSTM, 4 x updates - decoder", primary=False),
         Comparison(ALL, "scratch-long", "higher", ACCURACY, name="pre-trained - scratch, 4 x updates", primary=False),
         *(
