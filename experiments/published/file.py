@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.experiment import Experiment, RunIdentity
 from experiments.published.line import Published, parsed
 from experiments.runs.results import COMPUTED, Result, collected
 from gpt_jax.config import RunConfig, differences
-from gpt_jax.disk import read_jsonl, write_atomically
+from gpt_jax.disk import cache_root, digest_of, lock, read_jsonl, write_atomically
 from gpt_jax.errors import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"  # of the checkout
@@ -53,6 +54,13 @@ def write_lines(path: Path, runs: Iterable[Published]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(runs, key=lambda run: run.place)
     write_atomically(path, "".join(run.text() + "\n" for run in ordered))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """A file of results, for this process alone, which reads it and then writes it. A second process waits."""
+    with lock(cache_root(), f"results-{digest_of(str(path.resolve()))}"):
+        yield
 
 
 def merged(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.published.compare import Compared
+from experiments.published.file import held
 from experiments.published.line import Published
 from gpt_jax.disk import read_jsonl, write_atomically
 from gpt_jax.errors import InputError
@@ -82,10 +83,11 @@ def read_reruns(root: Path) -> list[Rerun]:
 
 
 def record(root: Path, new: Rerun) -> None:
-    """Adds a rerun; it takes the place of an earlier one of the same run."""
-    runs = {run.place: run for run in [*read_reruns(root), new]}
-    lines = [json.dumps(dataclasses.asdict(runs[place]), sort_keys=True) for place in sorted(runs)]
-    write_atomically(root / FILE, "".join(line + "\n" for line in lines))
+    """Adds a rerun; it takes the place of an earlier one of the same run. Of two at once, none is lost."""
+    with held(root / FILE):
+        runs = {run.place: run for run in [*read_reruns(root), new]}
+        lines = [json.dumps(dataclasses.asdict(runs[place]), sort_keys=True) for place in sorted(runs)]
+        write_atomically(root / FILE, "".join(line + "\n" for line in lines))
 
 
 def of_lines(reruns: Iterable[Rerun], lines: Iterable[Published]) -> list[Rerun]:

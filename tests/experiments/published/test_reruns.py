@@ -1,6 +1,8 @@
 """What is kept of published runs that were made again, and what docs/RESULTS.md says of them."""
 
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,21 @@ def test_a_rerun_takes_the_place_of_an_earlier_one_of_its_run_and_the_order_is_t
         record(tmp_path, one)
     assert read_reruns(tmp_path) == [rerun(), rerun(seed=3)]
     assert other.first == "step 2: train/loss is 4.5, was 4.0" and not other.equal and not other.holds
+
+
+def test_of_reruns_that_are_recorded_at_once_none_is_lost(tmp_path, monkeypatch):
+    def slowly(root: Path) -> list[Rerun]:
+        found = read_reruns(root)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr("experiments.published.reruns.read_reruns", slowly)
+    at_once = [threading.Thread(target=record, args=(tmp_path, rerun(seed=seed))) for seed in range(4)]
+    for one in at_once:
+        one.start()
+    for one in at_once:
+        one.join()
+    assert [one.seed for one in read_reruns(tmp_path)] == [0, 1, 2, 3]
 
 
 def test_a_line_with_other_numbers_was_not_made_again(tmp_path):
