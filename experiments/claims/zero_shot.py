@@ -31,7 +31,7 @@ After this was stated, and before the runs, one run of the smallest model was se
 The seeds of the scale left (3) undecided: +0.3 points [-1.7, 2.2] over twelve runs. They are pilots for it now. Seeds
 12 to 35 of the largest model were fixed before any of them was run, and count for (3) alone.
 
-BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics, are `zero_shot_sets`'.
+`zero_shot_sets` asks BLiMP, LAMBADA and WikiText as published, and GPT-1's heuristics.
 """
 
 import configs

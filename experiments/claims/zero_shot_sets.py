@@ -30,12 +30,12 @@ The sets are fetched before (`python -m experiments data get books blimp lambada
 import configs
 from experiments.bases import keeping_checkpoints
 from experiments.claims.mixtures import part
+from experiments.claims.zero_shot import CHECKPOINTS, MEDIUM, SMALL
 from experiments.experiment import SMOKE, Comparison, Experiment, FinishedRun, Scale
 from experiments.measurements.public_sets import SETS
 from experiments.sweep import section
 from gpt_jax.config import override
 
-CHECKPOINTS = 6
 BLIMP, WORD, WIKITEXT = (f"zero_shot/{name}" for name in ("blimp", "lambada_nats", "wikitext2_nats"))
 ACCURACY = "zero_shot/lambada"
 HEURISTICS = tuple(f"zero_shot/{name}" for name in ("cola", "sst2", "dprd"))
@@ -59,10 +59,6 @@ def ahead_of(other: str, what: str) -> tuple[Comparison, ...]:
         Comparison("large", other, "higher", ACCURACY, name=f"LAMBADA's accuracy, {what}", primary=False),
     )
 
-
-# The deviation is GPT-2's 0.02 times sqrt(768 / width).
-MEDIUM = section("model", n_layer=2, d_model=64, n_head=4, initialization_std=0.069)
-SMALL = section("model", n_layer=1, d_model=32, n_head=2, initialization_std=0.098)
 
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 3 and Table 3; Radford et al. 2018, section 5.1; Warstadt et al. 2020",

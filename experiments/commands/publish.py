@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def publish(arguments: argparse.Namespace) -> int:
     """Publishes what may be published, and refuses the rest, each run by name. Status 1 where a run was refused."""
     from experiments.published.checks import Checks
-    from experiments.published.file import RESULTS, held, merged, path_of, read_lines, write_lines
+    from experiments.published.file import RESULTS, add, path_of
     from experiments.published.line import Published, published_run
     from experiments.runs.folder import read_folder
     from experiments.runs.screen import Screen
@@ -55,10 +55,7 @@ def publish(arguments: argparse.Namespace) -> int:
             show("checking runs", number, len(folders))
     for scale, runs in sorted(found.items()):
         path = path_of(e.name, scale, arguments.results or RESULTS)
-        with held(path):
-            old = list(read_lines(path).values()) if path.exists() else []
-            lines, remarks = merged(old, runs, e)
-            write_lines(path, lines)
+        lines, remarks = add(path, runs, e)
         print("\n".join([*remarks, f"{path}: {len(lines)} runs"]))
     if found and arguments.results is None:
         for path in write_documents():

@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     changes = parse_overrides(arguments.overrides)
     data_dir = existing(arguments.data_dir, "--data-dir")
     notes = []
-    from experiments.corpora.catalogue import fetched, require
+    from experiments.corpora.catalogue import fetched, require_tests
 
-    require(e.name, e.tests if arguments.scale != experiments.SMOKE else ())
+    require_tests(e, arguments.scale)
     if data_dir is None:
         data_dir = fetched(e.name, e.data, source_of(e, arguments.scale, changes))
     elif e.base.data.source == "shakespeare" and "data.source" not in changes:

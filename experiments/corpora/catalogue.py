@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from experiments.command import typed
+from experiments.experiment import SMOKE, Experiment
 from gpt_jax.data.public_files import public_root
 from gpt_jax.disk import read_utf8
 from gpt_jax.errors import InputError, unknown
@@ -172,12 +173,12 @@ def fetched(claim: str, data: str, source: str) -> Path | None:
     return found.folder
 
 
-def require(claim: str, names: tuple[str, ...]) -> None:
-    """Raises `InputError` where a set that a claim is tested on is not here."""
-    lacking = tuple(name for name in names if not get(name).here)
+def require_tests(claim: Experiment, scale: str) -> None:
+    """Raises `InputError` where a set that a claim is tested on is not here; smoke scale needs none."""
+    lacking = tuple(name for name in claim.tests if scale != SMOKE and not get(name).here)
     if lacking:
         raise InputError(
-            f"{claim} is tested on {', '.join(names)}, and {', '.join(lacking)} is not here: "
+            f"{claim.name} is tested on {', '.join(claim.tests)}, and {', '.join(lacking)} is not here: "
             f"{typed('data', 'get', *lacking)} fetches what is missing to {str(public_root())!r}"
         )
 

@@ -27,7 +27,6 @@ ITEMS = {
     "sst2_zero_shot": 500,
     "dprd_zero_shot": None,
 }
-CHANCE = {"blimp": 50.0, "lambada": 0.0, "cola": 0.0, "sst2": 50.0, "dprd": 50.0}
 
 
 def measure(run: FinishedRun, count: int) -> dict[str, float | list[float]]:
@@ -37,8 +36,15 @@ def measure(run: FinishedRun, count: int) -> dict[str, float | list[float]]:
     """
     from experiments.measurements.zero_shot import by_checkpoint
 
-    found = by_checkpoint(run, count, lambda params: scores(run, params))
-    return found | {f"chance/{name}": value for name, value in CHANCE.items()}
+    return by_checkpoint(run, count, lambda params: scores(run, params)) | chance()
+
+
+def chance() -> dict[str, float]:
+    """What guessing gives where a figure is a part of the answers, "chance/NAME": of a last word, nothing."""
+    from gpt_jax.evaluation.task import find_tasks
+
+    first = {task.name.removesuffix("_zero_shot"): task.metrics[0] for task in find_tasks(list(ITEMS))}
+    return {f"chance/{name}": metric.chance or 0.0 for name, metric in first.items() if metric.unit == "%"}
 
 
 def scores(run: FinishedRun, params: Any) -> dict[str, float]:

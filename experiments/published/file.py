@@ -63,6 +63,15 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
+def add(path: Path, new: Sequence[Published], experiment: Experiment) -> tuple[list[Published], list[str]]:
+    """Writes these runs among those of a file (`merged`). Of two processes that add at once, none loses a line."""
+    with held(path):
+        old = list(read_lines(path).values()) if path.exists() else []
+        lines, remarks = merged(old, new, experiment)
+        write_lines(path, lines)
+    return lines, remarks
+
+
 def merged(
     old: Sequence[Published], new: Sequence[Published], experiment: Experiment
 ) -> tuple[list[Published], list[str]]:

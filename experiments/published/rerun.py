@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments import experiment as experiments
 from experiments.command import typed
-from experiments.corpora.catalogue import fetched, require
+from experiments.corpora.catalogue import fetched, require_tests
 from experiments.published.line import Published, curves, environment_of, log_digest, published_run
 from experiments.runs import runner
 from experiments.runs.results import COMPUTED
@@ -45,7 +45,7 @@ def rerun(was: Published, out: Path, data_dir: Path | None, screen: Screen, step
     check_start(config, identity.experiment, identity.scale)
     if identity.experiment in experiments.names():
         claim = experiments.load(identity.experiment)
-        require(claim.name, claim.tests if identity.scale != experiments.SMOKE else ())
+        require_tests(claim, identity.scale)
         if data_dir is None:
             data_dir = fetched(claim.name, claim.data, config.data.source)
     folder = out / identity.experiment / identity.arm / f"seed-{identity.seed}"

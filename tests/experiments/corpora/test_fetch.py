@@ -233,6 +233,12 @@ def test_what_a_set_is_said_to_serve_is_a_claim_or_a_task():
             assert "=" in reader or " " in reader or reader in known or find_tasks([reader]), (data.name, reader)
 
 
+def test_a_set_names_every_claim_that_reads_it_or_is_tested_on_it():
+    for claim in map(experiments.load, experiments.names()):
+        for name in (*((claim.data,) if claim.data else ()), *claim.tests):
+            assert claim.name in catalogue.get(name).readers, (claim.name, name)
+
+
 def test_a_set_that_serves_an_evaluation_task_is_found_under_the_names_it_is_fetched_by(tmp_path, monkeypatch):
     from gpt_jax.evaluation.task import find_tasks
 

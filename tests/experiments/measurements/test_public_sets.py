@@ -4,10 +4,10 @@ import math
 from types import SimpleNamespace
 
 from experiments.cli import main
+from experiments.corpora.catalogue import require_tests
 from experiments.experiment import load
 from experiments.measurements import public_sets
 from gpt_jax.evaluation.metrics import Estimate
-from gpt_jax.evaluation.task import find_tasks
 
 
 def test_a_figure_has_its_set_for_a_name_and_perplexities_are_nats(monkeypatch):
@@ -29,9 +29,9 @@ def test_a_figure_has_its_set_for_a_name_and_perplexities_are_nats(monkeypatch):
     assert asked == public_sets.ITEMS
 
 
-def test_guessing_is_what_the_tasks_call_chance():
-    own = {task.name.removesuffix("_zero_shot"): task.metrics[0].chance for task in find_tasks(list(public_sets.ITEMS))}
-    assert {name: own[name] or 0.0 for name in public_sets.CHANCE} == public_sets.CHANCE
+def test_guessing_is_right_half_of_the_time_between_two_and_never_of_a_word():
+    found = {name.removeprefix("chance/"): value for name, value in public_sets.chance().items()}
+    assert found == {"blimp": 50, "lambada": 0, "cola": 0, "sst2": 50, "dprd": 50}
 
 
 def test_a_run_without_its_test_sets_ends_before_its_first_step(tmp_path, monkeypatch, capsys):
@@ -40,6 +40,7 @@ def test_a_run_without_its_test_sets_ends_before_its_first_step(tmp_path, monkey
     error = capsys.readouterr().err
     assert "zero_shot_sets is tested on blimp, lambada" in error and "data get blimp lambada wikitext2" in error
     assert len(error.strip().splitlines()) == 1 and not (tmp_path / "runs").exists()
+    require_tests(load("zero_shot_sets"), "smoke")  # needs none of them
 
 
 def test_every_measure_that_is_stated_is_measured():

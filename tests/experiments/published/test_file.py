@@ -1,11 +1,13 @@
 """results/CLAIM/SCALE.jsonl: what a line keeps, that publishing twice changes nothing, and what a damaged line says."""
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
-from experiments.published.file import merged, path_of, read_lines, read_published, write_lines
+from experiments.published.file import add, merged, path_of, read_lines, read_published, write_lines
 from experiments.published.line import MOST_POINTS, Published, log_digest, published_run, thinned
 from experiments.runs.results import read_results
 from experiments.verdicts.judge import judge_all
@@ -63,6 +65,25 @@ def test_publishing_the_same_runs_again_changes_no_byte_and_keeps_the_first_comm
     write_lines(path, runs)
     assert path.read_bytes() == before
     assert len(remarks) == 6 and remarks[0] == "new seed 0: the numbers of c0ffeec again: its line stays"
+
+
+def test_of_runs_that_are_published_at_once_none_is_lost(tmp_path, monkeypatch):
+    e = made_up()
+    lines, path = publish(tmp_path, e), path_of(e.name, "cpu", tmp_path / "results")
+
+    def slowly(place):
+        found = read_lines(place)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr("experiments.published.file.read_lines", slowly)
+    add(path, lines[:1], e)
+    at_once = [threading.Thread(target=add, args=(path, [line], e)) for line in lines[1:]]
+    for one in at_once:
+        one.start()
+    for one in at_once:
+        one.join()
+    assert {run.place for run in read_lines(path).values()} == {line.place for line in lines}
 
 
 def test_other_numbers_take_the_lines_place_under_their_own_commit(tmp_path):
