@@ -96,6 +96,8 @@ def of_scale(reports: list[Any], others: list[Path], scale: str | None) -> tuple
     """The reports of that scale; all, and the runs that compare nothing, where none is named. Raises `InputError`."""
     if scale is None:
         return reports, others
+    if not reports:
+        raise InputError(f"--scale: {scale!r} is not allowed: these runs compare nothing, and have no scale")
     chosen = [runs for runs in reports if runs.scale == scale]
     if not chosen:
         raise unknown("scale of these runs", scale, sorted({runs.scale for runs in reports}))

@@ -11,8 +11,9 @@ import pytest
 from experiments import command, commands
 from experiments import experiment as experiments
 from experiments.cli import main
+from experiments.commands.report import of_scale
 from experiments.runs.full_disk import DiskFull
-from gpt_jax.errors import TrainingDiverged
+from gpt_jax.errors import InputError, TrainingDiverged
 from tests.experiments.made_up import write_run
 
 SMOKE = ["run", "context_length", "--scale", "smoke"]
@@ -217,6 +218,10 @@ def test_a_report_of_one_scale_leaves_out_the_others_and_names_those_that_there_
     assert {one["scale"] for one in json.loads(capsys.readouterr().out)} == {"smoke"}
     assert "unknown scale of these runs 'cpu': allowed: smoke" in wrong(capsys, *judged, "--scale", "cpu")
     assert "--scale: not allowed with --write" in wrong(capsys, "report", "--all", "--write", "--scale", "smoke")
+    with pytest.raises(
+        InputError, match="^--scale: 'cpu' is not allowed: these runs compare nothing, and have no scale$"
+    ):
+        of_scale([], [tmp_path / "finetune"], "cpu")
 
 
 def test_verify_names_what_is_missing_or_disagrees(capsys, tmp_path):
