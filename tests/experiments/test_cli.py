@@ -218,9 +218,7 @@ def test_a_report_of_one_scale_leaves_out_the_others_and_names_those_that_there_
     assert {one["scale"] for one in json.loads(capsys.readouterr().out)} == {"smoke"}
     assert "unknown scale of these runs 'cpu': allowed: smoke" in wrong(capsys, *judged, "--scale", "cpu")
     assert "--scale: not allowed with --write" in wrong(capsys, "report", "--all", "--write", "--scale", "smoke")
-    with pytest.raises(
-        InputError, match="^--scale: 'cpu' is not allowed: these runs compare nothing, and have no scale$"
-    ):
+    with pytest.raises(InputError, match="--scale: 'cpu' is not allowed: these runs compare nothing"):
         of_scale([], [tmp_path / "finetune"], "cpu")
 
 
