@@ -16,7 +16,7 @@ import jaxlib
 
 from gpt_jax.disk import cache_root, read_json, write_atomically
 from gpt_jax.errors import InputError
-from gpt_jax.machine import processor, usable_cores, vector_units
+from gpt_jax.machine import generation, processor, usable_cores, vector_units
 from gpt_jax.model.products import product
 
 TYPES = ("float32", "bfloat16")
@@ -26,10 +26,11 @@ CLEARLY = 0.95  # the part of float32's time below which bfloat16 is taken: its 
 
 
 def machine() -> str:
-    """What the costs of products turn on, in words: processor and its units, cores, device, version of the compiler."""
+    """What the costs of products turn on, in words: processor, generation, units, cores, or device; the compiler."""
     device = jax.devices()[0].device_kind
     cores = usable_cores()
-    where = f"{processor()} ({vector_units()}), {cores} core{'s' if cores != 1 else ''}"
+    kind = ", ".join(filter(None, (generation(), vector_units())))
+    where = f"{processor()} ({kind}), {cores} core{'s' if cores != 1 else ''}"
     return f"{where if device == 'cpu' else device}, jaxlib {jaxlib.__version__}"
 
 

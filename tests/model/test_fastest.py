@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import gpt_jax.machine
 from experiments.runs.preflight import settled
 from gpt_jax import GPT, ModelConfig
 from gpt_jax.config import RunConfig, digest, override
@@ -28,6 +29,21 @@ def test_products_are_measured_once_a_machine(cache, monkeypatch):
     monkeypatch.setattr(fastest, "_measured", lambda: pytest.fail("measured again"))
     assert fastest.product_seconds() == MEASURED
     assert json.loads(cache.read_text(encoding="utf-8")) == {fastest.machine(): MEASURED}
+
+
+def test_two_generations_of_one_name_are_two_machines(monkeypatch, tmp_path):
+    found = {}
+    for family in ("25", "26"):
+        (tmp_path / family).write_text(
+            f"processor\t: 0\ncpu family\t: {family}\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: avx2 avx512f\n",
+            encoding="utf-8",
+        )
+        monkeypatch.setattr(gpt_jax.machine, "CPUINFO", tmp_path / family)
+        found[family] = fastest.machine()
+    assert found["25"].startswith("AMD EPYC (family 25, model 17, AVX-512), ")
+    assert found["26"] == found["25"].replace("family 25", "family 26")
+    monkeypatch.setattr(gpt_jax.machine, "CPUINFO", tmp_path / "none")  # of a system that tells nothing
+    assert "family" not in fastest.machine()
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"MACHINE": 3}', '{"MACHINE": {"float32": 1.0}}'])
