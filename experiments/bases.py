@@ -9,6 +9,7 @@ from experiments.sweep import section
 from gpt_jax.config import DataConfig, FinetuningConfig, ModelConfig, RunConfig, flatten, override, to_dict
 
 BOOKS = Start("books", "large")  # GPT-1's recipe on novels: what fine-tunings start from
+BOOKS_PRE_LN = Start("books", "pre-ln")  # the same decoder with GPT-2's normalisation, at a rate of its own
 PLAYS = Start("plays", "decoder", "laptop")  # a small model of the built-in plays: at a laptop's size
 WEIGHTS = BOOKS.folder
 OTHER_SEEDS = {"training.seed": lambda base: base.training.seed + 1000}  # of an arm that shows what seeds alone do

@@ -55,6 +55,7 @@ BATCH, STEPS = 64 * 512, 1000
 ACCELERATOR = section("model", context_length=512, compute_dtype="bfloat16")
 WIDE = section("model", n_head=8, d_model=512, initialization_std=0.025)
 DECODER = {**WIDE, "model.n_layer": 8}
+PRE_LN = section("model", norm="pre", initialization="gpt2")
 LSTM = section("model", architecture="lstm", n_layer=1)  # of 2,048 units where d_model is 512
 
 EXPERIMENT = Experiment(
@@ -66,7 +67,7 @@ EXPERIMENT = Experiment(
         "medium": section("model", n_layer=4, d_model=192, n_head=3),
         "small": section("model", n_layer=2, d_model=128, n_head=2),
         "lstm": {**LSTM, "optimizer.learning_rate": 1e-2},  # GPT-1's Table 5
-        "pre-ln": {**section("model", norm="pre", initialization="gpt2"), "optimizer.learning_rate": 2e-3},
+        "pre-ln": {**PRE_LN, "optimizer.learning_rate": 2e-3},
         "decoder-512": {**DECODER, "optimizer.learning_rate": 3e-4},
         "lstm-2048": {**WIDE, **LSTM, "optimizer.learning_rate": 3e-3},
     },
