@@ -23,13 +23,13 @@ scratch has the same rate and the same updates. Pilots of an LSTM on SST-2 and S
 million tokens) were seen, by validation: 81 and 62 %, where bag-of-words had 82 and 79 %. So (2) was stated of SICK
 although bag-of-words is strong there. The LSTM was left out, for time: its fine-tuning on SICK took a minute.
 
-The arms `TASK-pre-ln` of `cpu` scale start from `books`' decoder with GPT-2's normalisation, at the rate that `transfer`
-tuned on TREC. They were added when the other arms' figures were known, with the directions of (2) and none primary: the
-same model of two starts, beside bag-of-words. RTE is left out.
+The arms `TASK-pre-ln` of `cpu` scale start from `books`' decoder with GPT-2's normalisation, at the rate that
+`transfer` tuned on TREC. They were added when the other arms' figures were known, with the directions of (2) and none
+primary: the same model of two starts, beside bag-of-words. RTE is left out.
 
-`cpu` scale has one pre-training of each: its intervals hold for the fine-tuning's seeds alone. Seeds 6 to 8 of CoLA are the
-second stage of (2) there. Nothing of `gpu` scale is published but its pre-trainings, whose weights are not kept: on an
-accelerator, `run books --scale gpu` and then `run word_order --scale gpu`, both with --deterministic, make it.
+`cpu` scale has one pre-training of each: its intervals hold for the fine-tuning's seeds alone. Seeds 6 to 8 of CoLA are
+the second stage of (2) there. Nothing of `gpu` scale is published but its pre-trainings, whose weights are not kept: on
+an accelerator, `run books --scale gpu` and then `run word_order --scale gpu`, both with --deterministic, make it.
 """
 
 import configs
