@@ -22,7 +22,15 @@ initialised after Glorot, as in Xiong et al.: at small widths, GPT's N(0, 0.02) 
 A pilot of one seed chose the rates before the runs that count, so that both arms train in a part of the grid. In the
 cells of the pilot, pre-LN was ahead by about half a nat, which speaks against (3) at this scale. (3) was left as the
 paper has it. (1) is a statement on this grid: in six of its nine cells, post-LN fails at every seed.
+
+`laptop` scale has 6 layers where `cpu` has 12, and other seeds. Stated before any run of it, with the figures of 12
+layers known: the same four, with the same margins. Its arms `L12-...` have 12 layers again. In the two cells without
+warm-up at 3e-4 and 1e-3, the gradient of each layer's second feed-forward matrix is measured at the start and after 100
+updates. Stated before too, without a margin: at the start, it rises less from the first layer to the last in pre-LN.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 from experiments.bases import OTHER_SEEDS, on_plays
 from experiments.experiment import FAILED, Comparison, Experiment, FinishedRun, Scale
@@ -40,18 +48,39 @@ PRE, POST = (tuple(f"{norm}-{cell}" for cell in CELLS) for norm in NORMS)
 COLD = tuple(cell for cell in CELLS if cell.endswith("warmup0"))
 PROBE = "lr1e-3-warmup0"  # where the gradients at initialisation are measured: once per norm and seed
 AGAIN = {"again": OTHER_SEEDS}
+GRID = chain(
+    product(NORMS, CELLS),
+    product(AGAIN, axis("model.norm", {"pre": "pre"}), {"lr1e-3-warmup5": CELLS["lr1e-3-warmup5"]}),
+)
+WATCHED = ("lr3e-4-warmup0", PROBE)  # where each layer's gradient is measured, and after how many updates
+UPDATES = 100
+DEEP = product(axis("model.n_layer", {"L12": 12}), NORMS, {cell: CELLS[cell] for cell in WATCHED})
 LOSS, SLOPE = "validation/loss", "initial_gradient/slope"
+LAYERS, LATER = "layer_gradient/start", f"layer_gradient/step_{UPDATES}"
 
 
 def measure(run: FinishedRun) -> dict[str, float | list[float]]:
-    """In the probe's cell, the gradient norms at initialisation by depth and their slope; else nothing."""
+    """In the probe's cell, the gradient norms at initialisation by depth and their slope. In the cells that are
+    watched, each layer's gradient, where the run kept a checkpoint for it. Else nothing."""
+    from experiments.measurements import layer_gradients
     from experiments.measurements.initial_gradient import gradient_norms, log_slope
+    from gpt_jax.loading import checkpoint_steps
 
-    if not run.identity.arm.endswith(f"-{PROBE}"):
-        return {}
-    norms = gradient_norms(run.config, run.corpus)
-    by_depth = {f"initial_gradient/depth_{depth}": norm for depth, norm in norms.items()}
-    return {**by_depth, SLOPE: log_slope(norms), "initial_gradient/by_depth": list(norms.values())}
+    found: dict[str, float | list[float]] = {}
+    if run.identity.arm in (f"pre-{PROBE}", f"post-{PROBE}"):
+        norms = gradient_norms(run.config, run.corpus)
+        by_depth = {f"initial_gradient/depth_{depth}": norm for depth, norm in norms.items()}
+        found |= {**by_depth, SLOPE: log_slope(norms), "initial_gradient/by_depth": list(norms.values())}
+    if run.identity.arm.endswith(WATCHED) and run.folder and UPDATES in checkpoint_steps(run.folder):
+        found |= layer_gradients.measure(run, UPDATES)
+    return found
+
+
+def layers(results: Sequence[Any]) -> list[str]:
+    """Each layer's gradient over the last one's, in words."""
+    from experiments.findings.layer_gradients import findings
+
+    return findings(results, {"at the start": LAYERS, f"after {UPDATES} updates": LATER})
 
 
 SMOKE = {
@@ -81,6 +110,12 @@ CPU = {
     ),
 }
 
+LAPTOP = {
+    **CPU,
+    "model.n_layer": 6,
+    **section("training", checkpoint_every_tokens=UPDATES * 512, keep_last=5),  # all of them
+}
+
 EXPERIMENT = Experiment(
     source="Radford et al. 2019, section 2.3; Xiong et al. 2020 (arXiv 2002.04745), section 3.3 and Table 1",
     paper=(
@@ -89,13 +124,11 @@ EXPERIMENT = Experiment(
         "GPT-2 gives no ablation."
     ),
     base=on_plays({"model.initialization": "xavier"}),
-    arms=chain(
-        product(NORMS, CELLS),
-        product(AGAIN, axis("model.norm", {"pre": "pre"}), {"lr1e-3-warmup5": CELLS["lr1e-3-warmup5"]}),
-    ),
+    arms=chain(GRID, DEEP),
     scales={
         "smoke": Scale(SMOKE, arms=(f"pre-{PROBE}", f"post-{PROBE}")),
-        "cpu": Scale(CPU, seeds=tuple(range(5))),
+        "laptop": Scale(LAPTOP, seeds=tuple(range(5, 10))),
+        "cpu": Scale(CPU, seeds=tuple(range(5)), arms=tuple(GRID)),
         # 124M parameters, 0.5 billion tokens a run. Not run by us.
         "paper": Scale(
             {
@@ -104,6 +137,7 @@ EXPERIMENT = Experiment(
                 "training.train_tokens": 1000 * 524_288,
             },
             seeds=tuple(range(5)),
+            arms=tuple(GRID),
         ),
     },
     comparisons=(
@@ -129,9 +163,28 @@ EXPERIMENT = Experiment(
             with_failed=True,
         ),
         *(Comparison(f"pre-{c}", f"post-{c}", "lower", LOSS, name=f"pre - post at {c}", primary=False) for c in CELLS),
+        *(
+            Comparison(
+                f"{depth}pre-{c}",
+                f"{depth}post-{c}",
+                "lower",
+                f"{when}_slope",
+                name=title,
+                primary=False,
+                with_failed=True,
+            )
+            for depth in ("", "L12-")
+            for c in WATCHED
+            for when, title in ((LAYERS, f"{depth}layers at the start, {c}"), (LATER, f"{depth}layers later, {c}"))
+        ),
     ),
     metrics=(LOSS, "validation/bits_per_byte", SLOPE),
-    profiles={"initial_gradient/by_depth": "depth (2, 6, 12, 24 layers)"},
+    profiles={
+        "initial_gradient/by_depth": "depth (2, 6, 12, 24 layers)",
+        LAYERS: "layer, at the start",
+        LATER: f"layer, after {UPDATES} updates",
+    },
+    findings=layers,
     noise_floor=("again-pre-lr1e-3-warmup5", "pre-lr1e-3-warmup5"),
     divergence_is_outcome=True,
     plateau=0.02,
