@@ -36,13 +36,14 @@ def test_report_as_json_gives_every_comparison_and_writes_nothing(capsys, tmp_pa
 
 def test_report_all_reads_what_is_published_and_says_so(capsys, tmp_path):
     assert main(["report", "--all", "--json", "--out", str(tmp_path)]) == 0
-    found = [one for one in json.loads(capsys.readouterr().out) if one["claim"] == "layer_norm"]
-    primary = {one["name"]: one for one in found if one["primary"]}
-    rate = primary["failure rate, whole grid"]
-    assert rate["read"].endswith("results/layer_norm/cpu.jsonl")
-    assert (rate["n"], rate["estimate"], rate["verdict"]) == (45, -35 / 45, "reproduced")  # 0 of 45, and 35 of 45
-    assert sum(one["n"] for one in primary.values() if one["metric"] == "validation/loss") == 8
-    assert all(one["noise"] > 0 for one in primary.values() if one["metric"] != "failed")
+    found = [one for one in json.loads(capsys.readouterr().out) if one["claim"] == "layer_norm" and one["primary"]]
+    for scale, failed, pairs in (("cpu", 35, 4 + 4), ("laptop", 15, 5 + 5)):  # of post-LN's 45 runs; none of pre-LN's
+        primary = {one["name"]: one for one in found if one["scale"] == scale}
+        rate = primary["failure rate, whole grid"]
+        assert rate["read"].endswith(f"results/layer_norm/{scale}.jsonl")
+        assert (rate["n"], rate["estimate"], rate["verdict"]) == (45, -failed / 45, "reproduced")
+        assert sum(one["n"] for one in primary.values() if one["metric"] == "validation/loss") == pairs
+        assert all(one["noise"] > 0 for one in primary.values() if one["metric"] != "failed")
 
 
 def test_a_report_of_nothing_says_where_it_looked(capsys, tmp_path):
