@@ -34,7 +34,7 @@ an accelerator, `run books --scale gpu` and then `run word_order --scale gpu`, b
 
 import configs
 from experiments.bases import BOOKS, BOOKS_PRE_LN, PAPER, SMOKE, fine_tuning, starting_from
-from experiments.claims import books
+from experiments.claims import books, transfer
 from experiments.experiment import Comparison, Experiment, Scale, Start
 from experiments.sweep import section
 
@@ -52,8 +52,7 @@ def of_books(seed: int) -> Start:
 
 
 START = starting_from(of_books, instead_of=of_books(0))
-PRE_LN = {**books.PRE_LN, "finetuning.learning_rate": 2e-3, **starting_from(BOOKS_PRE_LN)}
-STARTS = {"": START, "-scratch": {**START, "finetuning.transfer_layers": -1}, "-pre-ln": PRE_LN}
+STARTS = {"": START, "-scratch": {**START, "finetuning.transfer_layers": -1}, "-pre-ln": transfer.PRE_LN}
 ON_TASKS = tuple(name + kind for name in TASKS for kind in ("", "-scratch"))
 AT_CPU = (*ON_TASKS, *(f"{name}-pre-ln" for name in METRIC))
 

@@ -16,11 +16,15 @@ BATCH = 8  # windows
 
 def gradient_norms(config: RunConfig, corpus: Any, depths: tuple[int, ...] = DEPTHS) -> dict[int, float]:
     """Depth -> norm of the gradient of the last block's second feed-forward matrix, on a batch of validation text."""
+    tokens_BT1 = validation_batch(config.model, corpus)
+    return {n: norm_at(dataclasses.replace(config.model, n_layer=n), config.training.seed, tokens_BT1) for n in depths}
+
+
+def validation_batch(model: ModelConfig, corpus: Any) -> np.ndarray:
+    """The first `BATCH` windows of the validation text: inputs and targets, int32 `(B, T + 1)`."""
     from gpt_jax.data.pipeline import validation_batches
 
-    limit = BATCH * config.model.context_length
-    tokens_BT1 = next(iter(validation_batches(corpus, batch_size=BATCH, max_tokens=limit)))
-    return {n: norm_at(dataclasses.replace(config.model, n_layer=n), config.training.seed, tokens_BT1) for n in depths}
+    return next(iter(validation_batches(corpus, batch_size=BATCH, max_tokens=BATCH * model.context_length)))
 
 
 def norm_at(model: ModelConfig, seed: int, tokens_BT1: np.ndarray) -> float:

@@ -10,21 +10,19 @@ import numpy as np
 from experiments.experiment import FinishedRun
 from gpt_jax.config import ModelConfig
 
-BATCH = 8  # windows
-
 
 def measure(run: FinishedRun, steps: int) -> dict[str, float | list[float]]:
     """On a batch of validation text, with initial parameters and with those of the checkpoint after `steps` updates:
     each layer's norm as a list, first layer first, and its slope over the layers. The run keeps that checkpoint."""
     import jax
 
-    from gpt_jax.data.pipeline import validation_batches
+    from experiments.measurements.initial_gradient import validation_batch
     from gpt_jax.loading import restore
     from gpt_jax.training.state import init_state
 
     assert run.folder is not None
     model = run.config.model
-    tokens_BT1 = next(iter(validation_batches(run.corpus, batch_size=BATCH, max_tokens=BATCH * model.context_length)))
+    tokens_BT1 = validation_batch(model, run.corpus)
     metrics: dict[str, float | list[float]] = {}
     for when, params in (
         ("start", jax.jit(partial(init_state, run.config))().params),
