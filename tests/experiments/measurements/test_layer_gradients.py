@@ -1,18 +1,24 @@
 """Each layer's gradient: a step along it changes the loss by its norm; the findings are parts of the last layer's."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import gpt_jax.loading
+from experiments.experiment import FinishedRun, RunIdentity
 from experiments.findings.layer_gradients import findings
-from experiments.measurements.layer_gradients import layer_norms, slope
+from experiments.measurements import initial_gradient
+from experiments.measurements.layer_gradients import layer_norms, measure, slope
 from experiments.runs.results import Result
 from gpt_jax import GPT, ModelConfig
+from gpt_jax.config import RunConfig
 from gpt_jax.model.layers_layout import stack_layers
 from gpt_jax.training.objectives import language_model_loss
+from gpt_jax.training.state import init_state
 
 MODEL = ModelConfig(vocab_size=13, context_length=8, n_layer=3, n_head=2, d_model=8, initialization="xavier")
 TOKENS = np.random.default_rng(0).integers(0, 13, (2, 9)).astype(np.int32)
@@ -46,6 +52,25 @@ def test_stacked_layers_have_the_same_norms():
     np.testing.assert_allclose(
         layer_norms(scanned, stack_layers(scanned, params), TOKENS), layer_norms(MODEL, params, TOKENS), rtol=1e-5
     )
+
+
+def test_a_run_is_measured_at_its_start_and_at_the_checkpoint_that_is_asked_for(monkeypatch, tmp_path):
+    config, asked = RunConfig(model=MODEL), []
+    later = jax.tree.map(lambda leaf: 2 * leaf, init_state(config).params)
+
+    def restore(config, folder, tell, step):
+        asked.append((folder, step))
+        return SimpleNamespace(params=later)
+
+    monkeypatch.setattr(gpt_jax.loading, "restore", restore)
+    monkeypatch.setattr(initial_gradient, "validation_batch", lambda model, corpus: TOKENS)
+    run = FinishedRun(RunIdentity("e", "a", 0, "laptop"), config, None, None, folder=tmp_path)
+    found = measure(run, 100)
+    assert asked == [(tmp_path, 100)]
+    for when, params in (("start", init_state(config).params), ("step_100", later)):
+        expected = layer_norms(MODEL, params, TOKENS)
+        np.testing.assert_allclose(found[f"layer_gradient/{when}"], expected, rtol=1e-5)  # two programs
+        assert found[f"layer_gradient/{when}_slope"] == pytest.approx(slope(expected), abs=1e-4)
 
 
 def test_the_slope_is_the_rise_from_the_first_layer_to_the_last():
