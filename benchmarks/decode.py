@@ -27,13 +27,12 @@ from gpt_jax.config import ModelConfig
 from gpt_jax.generation import generate
 from gpt_jax.interop import save_pretrained
 from gpt_jax.model.decoder import GPT
+from gpt_jax.model.int8 import quantized
 
 Decode = Callable[[], list[int]]  # greedy continuations of all prompts, joined
 
 
 def ours(config: ModelConfig, params: Any, prompts: list[list[int]], count: int) -> Decode:
-    dtype = jnp.dtype(config.param_dtype)
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
     return lambda: [token for row in generate(config, params, prompts, count, temperature=0.0) for token in row]
 
 
@@ -55,10 +54,9 @@ def transformers_generate(config: ModelConfig, params: Any, prompts: list[list[i
     return decode
 
 
-def weight_bytes(config: ModelConfig, params: Any) -> int:
+def weight_bytes(params: Any) -> int:
     """What one token has to read: every weight but the table of positions (the token table is the output head)."""
-    count = sum(leaf.size for leaf in jax.tree.leaves(params)) - params["wpe"].size
-    return count * jnp.dtype(config.param_dtype).itemsize
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(params)) - params["wpe"].nbytes
 
 
 def main() -> None:
@@ -82,8 +80,12 @@ def main() -> None:
     if HAS_TORCH:
         runs["transformers/float32"] = transformers_generate(config, params, prompts, count, "float32")
         runs["transformers/bfloat16"] = transformers_generate(config, params, prompts, count, "bfloat16")
-    runs["ours/float32"] = ours(config, params, prompts, count)
-    runs["ours/bfloat16"] = ours(bfloat16, params, prompts, count)
+    mine: dict[str, tuple[ModelConfig, Any]] = {
+        "ours/float32": (config, params),
+        "ours/bfloat16": (bfloat16, jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)),
+        "ours/int8": quantized(config, params),
+    }
+    runs |= {name: ours(*mine[name], prompts, count) for name in mine}
     bandwidth = max(memory_bandwidth(megabytes=64 if arguments.quick else 512).values())
     agreed = "not compared"
     if HAS_TORCH:
@@ -95,11 +97,11 @@ def main() -> None:
     for name, values in times.items():
         steps = count / min(values)  # of the whole batch, a second
         best, median = arguments.batch * steps, arguments.batch * count / statistics.median(values)
-        size = weight_bytes(bfloat16 if name.endswith("bfloat16") else config, params)
+        size = weight_bytes(mine[name.replace("transformers", "ours")][1])
         against = "-" if name == base else "{:.2f} / {:.2f}".format(*ratios(times, base, name))
         rows.append((name, f"{best:.1f}", f"{median:.1f}", f"{steps * size / bandwidth:.0%}", against))
     print(where())
-    print(f"{weight_bytes(config, params) / 1e6:.0f} MB of float32 weights a token; reads: {bandwidth / 1e9:.1f} GB/s")
+    print(f"{weight_bytes(params) / 1e6:.0f} MB of float32 weights a token; reads: {bandwidth / 1e9:.1f} GB/s")
     print(f"greedy tokens that ours and transformers, both float32, agree on: {agreed}\n")
     print(table(("decoder", "best tokens/s", "median", "of bandwidth", f"times {base} (best / paired median)"), rows))
 

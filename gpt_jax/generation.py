@@ -13,6 +13,7 @@ import numpy as np
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
+from gpt_jax.model.int8 import as_float32
 from gpt_jax.model.interface import decode, padded, prefill
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import PRNG, pinned, typed_key
@@ -59,7 +60,7 @@ def generate(
         params, config = unstack_layers(config, params), dataclasses.replace(config, scan_layers=False)
     if jax.default_backend() == "cpu":  # XLA's product of one bfloat16 row reads weights 20 times slower
         config = dataclasses.replace(config, compute_dtype="float32", matmul_dtype="float32")
-        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+        params = as_float32(params)
     wanted = len(rows)
     if on_cuda():  # XLA's products of fewer rows are slow there
         rows = rows + rows[-1:] * (LEAST_CUDA_ROWS - wanted)

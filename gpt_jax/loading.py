@@ -27,13 +27,17 @@ class LoadedModel:
 
 
 def load_model(
-    folder: Path | str, report: Callable[[str], None] = lambda line: None, step: int | None = None
+    folder: Path | str,
+    report: Callable[[str], None] = lambda line: None,
+    step: int | None = None,
+    int8: bool = False,
 ) -> LoadedModel:
     """The model in a run folder (its newest readable checkpoint, or that of `step`) or in a weights folder.
 
     A weights folder is one that `load_pretrained` reads, with the tokenizer's files beside the weights or in
     `tokenizer/`; without any, 50,257 entries of type gpt2, padded or not, are read with the built-in vocabulary.
-    Checkpoints passed over are named through `report`. Raises `InputError`.
+    Checkpoints passed over are named through `report`. `int8` rounds the matrices (gpt_jax/model/int8.py). Raises
+    `InputError`.
     """
     folder = Path(folder)
     if is_run_folder(folder):
@@ -50,6 +54,10 @@ def load_model(
         config, params = load_pretrained(folder)
         tokenizer = _weights_tokenizer(folder, config)
     require_rows(tokenizer, config.vocab_size, str(folder))
+    if int8:
+        from gpt_jax.model.int8 import quantized
+
+        config, params = quantized(config, params)
     return LoadedModel(config, params, tokenizer, _digest(config, params, tokenizer))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.arguments import MOST, add_data_dir, add_json, add_model_folder, add_seed, output_file, whole
+from experiments.arguments import MOST, add_data_dir, add_int8, add_json, add_model_folder, add_seed, output_file, whole
 from experiments.command import Command
 from gpt_jax.errors import InputError
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlap", type=Path, metavar="FILE", help="what `contamination --out` wrote: clean and dirty items too"
     )
+    add_int8(parser)
     parser.add_argument("--checkpoints", action="store_true", help="each checkpoint of a run, not the newest alone")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a json file; every answer goes beside it as jsonl")
     add_json(parser)
@@ -70,7 +71,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     try:
         for step, tokens in _checkpoints(arguments):
             with screen.waiting("loading the model"):
-                loaded = load_model(arguments.folder, lambda line: print(line, file=sys.stderr), step)
+                loaded = load_model(arguments.folder, lambda line: print(line, file=sys.stderr), step, arguments.int8)
                 model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
             which = {"model": loaded.digest} | ({} if step is None else {"step": step, "tokens": tokens})
             for task in tasks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from experiments.arguments import MOST, add_model_folder, add_seed, number, text, whole
+from experiments.arguments import MOST, add_int8, add_model_folder, add_seed, number, text, whole
 from experiments.command import Command
 
 MOST_SAMPLES = 10_000
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=number(0, 1, above=True), metavar="P", help="only the likeliest, up to P")
     add_seed(parser, of="the sampling")
     parser.add_argument("--samples", type=whole(1, MOST_SAMPLES), default=1, metavar="N", help="how many texts (1)")
+    add_int8(parser)
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -35,6 +36,7 @@ def sample(arguments: argparse.Namespace) -> int:
         top_p=arguments.top_p,
         seed=arguments.seed,
         samples=arguments.samples,
+        int8=arguments.int8,
         report=lambda line: print(line, file=sys.stderr),
     )
     print(f"\n{'-' * 40}\n".join(texts))

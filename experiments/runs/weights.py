@@ -23,12 +23,13 @@ def write_text(
     top_p: float | None = None,
     seed: int = 0,
     samples: int = 1,
+    int8: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """`samples` texts that start with `prompt`, by the model of a run folder or a weights folder.
 
-    `tokens` None means 200, or fewer where the context has less room. Raises `InputError` on a prompt that is empty
-    or leaves no room, and on a folder whose config, tokenizer or checkpoints cannot be read.
+    `tokens` None means 200, or fewer where the context has less room; `int8` is `load_model`'s. Raises `InputError` on
+    a prompt that is empty or leaves no room, and on a folder whose config, tokenizer or checkpoints cannot be read.
     """
     if not prompt:
         raise InputError("--prompt: '' is not allowed: at least one character")
@@ -36,7 +37,7 @@ def write_text(
 
     from gpt_jax.generation import generate
 
-    model = load_model(folder, report)
+    model = load_model(folder, report, int8=int8)
     start = model.tokenizer.encode(require_unicode(prompt, "--prompt"))
     context = model.config.context_length
     if len(start) >= context:

@@ -45,11 +45,20 @@ SAMPLING = ("do_sample", "temperature", "top_k", "until")
 
 
 class HarnessModel(LM):
-    """A run folder or a weights folder, `path`, for the harness. `batch_tokens` bounds a forward pass."""
+    """A run folder or a weights folder, `path`, for the harness. `batch_tokens` bounds a forward pass; `step` and
+    `int8` are `load_model`'s."""
 
-    def __init__(self, path: str, step: int | None = None, batch_tokens: int | None = None, seed: int = 0, **_: Any):
+    def __init__(
+        self,
+        path: str,
+        step: int | None = None,
+        batch_tokens: int | None = None,
+        seed: int = 0,
+        int8: bool = False,
+        **_: Any,
+    ):
         super().__init__()
-        loaded = load_model(Path(path), step=step)
+        loaded = load_model(Path(path), step=step, int8=int8)
         self.model = TextModel.of(loaded.config, loaded.params, loaded.tokenizer, loaded.digest)
         self.options = Options(seed=int(seed), overflow="truncate", batch_tokens=batch_tokens and int(batch_tokens))
 

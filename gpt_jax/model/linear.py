@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gpt_jax.config import ModelConfig
 from gpt_jax.errors import InputError
+from gpt_jax.model.int8 import Int8
 from gpt_jax.model.products import Axes, contract, kept, product
 
 
@@ -46,7 +47,8 @@ class Linear(nn.Module):
     """`(..., *inputs)` -> `(..., *features)`: contracts the last `inputs` axes with the kernel's first.
 
     The product has operands in config.matmul_dtype, the result is in config.compute_dtype; the parameters are held
-    in config.param_dtype. `axes` are the kernel's logical axes on a mesh; `regather` is `product`'s.
+    in config.param_dtype. A kernel of int8, which `quantized` (int8.py) puts in its place, multiplies as such.
+    `axes` are the kernel's logical axes on a mesh; `regather` is `product`'s.
     """
 
     config: ModelConfig
@@ -60,13 +62,19 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         c, dtype, held = self.config, jnp.dtype(self.config.compute_dtype), jnp.dtype(self.config.param_dtype)
         shape = (*x.shape[-self.inputs :], *self.features)
-        w: jax.Array = self.param("kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, held)
+        rounded = self.get_variable("params", "kernel")
+        if isinstance(rounded, Int8):
+            xw = rounded.product(x).astype(dtype)
+        else:
+            w: jax.Array = self.param("kernel", kernel_initializer(c, shape, self.inputs, self.residual), shape, held)
+            how = self.inputs, matmul_dtype(c), self.axes, self.regather, c.turned_gradients
+            xw: jax.Array = product(x.astype(dtype), w, *how)
         b: jax.Array = self.param("bias", nn.initializers.zeros, self.features, held)
-        how = self.inputs, matmul_dtype(c), self.axes, self.regather, c.turned_gradients
-        xw: jax.Array = product(x.astype(dtype), w, *how)
         return kept(xw) + jnp.broadcast_to(b.astype(dtype), xw.shape)
 
 
-def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array) -> jax.Array:
+def logits(config: ModelConfig, h_BTM: jax.Array, head_VM: jax.Array | Int8) -> jax.Array:
     """`h W_e^T`, float32 `(B, T, V)`: the product of the model's last activations and its output matrix."""
+    if isinstance(head_VM, Int8):
+        return head_VM.product(h_BTM)
     return contract(h_BTM, head_VM, range(2, 3), range(1, 2), matmul_dtype(config))

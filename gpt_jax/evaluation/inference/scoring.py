@@ -23,6 +23,7 @@ from gpt_jax.evaluation.inference.batching import batches, bucket, fitted, power
 from gpt_jax.evaluation.inference.encoding import Scored
 from gpt_jax.evaluation.inference.requests import Likelihood
 from gpt_jax.model.costs import forward_flops_per_token
+from gpt_jax.model.int8 import as_float32
 from gpt_jax.model.interface import hidden, init_cache, logits
 from gpt_jax.model.layers_layout import unstack_layers
 from gpt_jax.numerics import pinned
@@ -38,7 +39,7 @@ Progress = Callable[[int, int], None]  # (tokens done, tokens in all)
 
 @dataclass(frozen=True)
 class TextModel:
-    """A model as the evaluator runs it: layers unstacked, everything in float32. Make it with `TextModel.of`.
+    """A model as the evaluator runs it: layers unstacked, in float32 but for matrices of int8. `TextModel.of` makes it.
 
     `digest` names config, weights and tokenizer; "" means that answers are never cached.
     """
@@ -50,7 +51,7 @@ class TextModel:
 
     @classmethod
     def of(cls, config: ModelConfig, params: Any, tokenizer: Tokenizer, digest: str = "") -> TextModel:
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), unstack_layers(config, params))
+        params = as_float32(unstack_layers(config, params))
         config = dataclasses.replace(
             config, scan_layers=False, compute_dtype="float32", matmul_dtype="float32", param_dtype="float32"
         )

@@ -75,6 +75,19 @@ def test_every_answer_is_kept_beside_the_table_and_a_second_run_is_the_same(plac
     )
 
 
+def test_a_model_of_int8_has_a_digest_and_answers_of_its_own(place, capsys):
+    results = []
+    for words in ([], ["--int8"], []):
+        assert evaluate(place, "--tasks", "lambada", "--json", *words) == 0
+        results.append(json.loads(capsys.readouterr().out)["results"])
+    plain, rounded, again = results
+    assert plain == again
+    assert {row["model"] for row in plain}.isdisjoint(row["model"] for row in rounded)
+    before, after = (next(r["score"] for r in rows if r["metric"] == "perplexity") for rows in (plain, rounded))
+    assert 0 < abs(after / before - 1) < 0.2
+    assert len(list((place / "cache" / "evaluation").glob("lambada-0-*.json"))) == 2
+
+
 def test_compiled_programs_of_a_tenth_of_a_second_are_kept_below_the_cache(place):
     config: Any = jax.config
     before = config.jax_persistent_cache_min_compile_time_secs
@@ -121,7 +134,7 @@ def test_every_checkpoint_is_a_row_with_its_tokens_and_the_picture_is_drawn(plac
 
     loaded = weights.load_model(place / "weights")
     steps = []
-    monkeypatch.setattr(weights, "load_model", lambda folder, report, step: steps.append(step) or loaded)
+    monkeypatch.setattr(weights, "load_model", lambda folder, report, step, int8: steps.append(step) or loaded)
     monkeypatch.setattr(evaluate_command, "_checkpoints", lambda arguments: [(10, 1000), (20, 2000)])
     out = place / "s.json"
     assert evaluate(place, "--tasks", "winograd", "--checkpoints", "--out", str(out)) == 0

@@ -76,3 +76,10 @@ def test_what_is_no_folder_of_a_model_is_named(tmp_path, weights_folder):
 
 def test_text_is_written_from_a_weights_folder(weights_folder):
     assert write_text(weights_folder, "ab", tokens=3, temperature=0)[0].startswith("ab")
+
+
+def test_text_is_written_from_int8_weights_too(weights_folder):
+    rounded = load_model(weights_folder, int8=True)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(rounded.params)} == {"int8", "float32"}
+    texts = write_text(weights_folder, "ab", tokens=5, temperature=0.0, samples=2, int8=True)
+    assert texts[0] == texts[1] and texts[0].startswith("ab")
