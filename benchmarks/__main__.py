@@ -58,6 +58,7 @@ PARTS = {
     **{f"shares-{size}": Part("train_step.py", ("--size", size), ("--shares",)) for size in ("10m", "30m", "124m")},
     "decode": Part("decode.py"),
     "decode-8": Part("decode.py", ("--batch", "8", "--new-tokens", "64")),
+    "rows": Part("rows.py"),
     "attention": Part("attention.py"),
     "scoring": Part("scoring.py"),
     "lambada": Part("scoring.py", mode=("--lambada",)),
