@@ -86,3 +86,7 @@ def test_the_findings_are_parts_of_the_last_layer():
     assert findings(made, {"at the start": "g", "later": "none"}) == [
         "post, at the start: the layers' gradients are 0.50, 1.00 of the last one's (n = 2)"
     ]
+    made += [dataclasses.replace(result, arm="post, faster") for result in made]
+    assert findings(made, {"at the start": "g"}) == [
+        "post and post, faster, at the start: the layers' gradients are 0.50, 1.00 of the last one's (n = 2)"
+    ]
