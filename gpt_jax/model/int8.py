@@ -6,7 +6,7 @@
 
 These are the vector-wise scales of Dettmers et al. 2022 (LLM.int8(), section 3.1). The outliers, which that paper keeps
 in 16 bits, are not kept apart: the paper met them in models above 6 billion parameters. Sums of `x8 W8` are whole
-numbers, so that a row's result is the same whatever stands beside it, and on every machine.
+numbers, so that a row's result is the same whatever stands beside it.
 """
 
 from __future__ import annotations

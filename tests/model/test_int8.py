@@ -76,9 +76,13 @@ def dequantized(leaf):
     return w if w.shape[0] == CONFIG.vocab_size else jnp.moveaxis(w, range(outputs), range(-outputs, 0))
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_decoder_of_int8_is_near_the_decoder_of_the_matrices_it_stands_for(tied):
-    config = dataclasses.replace(CONFIG, tie_embeddings=tied)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tie_embeddings": False}, {"norm": "post", "embedding_dropout_target": "matrix"}],
+    ids=["gpt2", "untied", "gpt1"],
+)
+def test_a_decoder_of_int8_is_near_the_decoder_of_the_matrices_it_stands_for(changes):
+    config = dataclasses.replace(CONFIG, **changes)
     rounded_config, rounded = quantized(config, parameters(config))
     plain = jax.tree.map(dequantized, rounded, is_leaf=lambda leaf: isinstance(leaf, Int8))
     tokens = jax.random.randint(jax.random.key(2), (3, 20), 0, 61)
