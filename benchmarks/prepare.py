@@ -36,7 +36,7 @@ from gpt_jax.data.tokenizers import END_OF_TEXT
 from gpt_jax.data.tokenizers.merging import merging_by_id
 from gpt_jax.data.tokenizers.openai_bpe import FILE, packaged_gpt2
 from gpt_jax.disk import parse_json
-from gpt_jax.machine import processor
+from gpt_jax.machine import generation, processor
 
 WHOLE, ENCODER = "whole preparation", "encoder"
 TIKTOKEN, ARRAYS, TOKENIZERS = "tiktoken", "tiktoken to arrays", "tokenizers"
@@ -158,7 +158,7 @@ def main() -> None:
                 for name in CANDIDATES:
                     found[name][cores].append(in_a_process(name, folder, int(cores)))
     figures = {name: summary(found, name, size) for name in CANDIDATES}
-    print(f"{size:.1f} MB of text, {processor()}, {rounds} rounds\n")
+    print(f"{size:.1f} MB of text, {processor()} ({generation()}), {rounds} rounds\n")
     header = ("candidate", *next(iter(figures.values())))
     from machine import table
 

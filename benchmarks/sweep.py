@@ -27,7 +27,7 @@ from experiments.runs.sweep.program import Program, Request
 from experiments.runs.sweep.together import SCALARS
 from gpt_jax.config import RunConfig, override
 from gpt_jax.disk import keep_compiled_programs
-from gpt_jax.machine import processor, usable_cores
+from gpt_jax.machine import generation, processor, usable_cores
 from gpt_jax.training.plan import make_plan
 from gpt_jax.training.state import init_state
 from gpt_jax.training.step import make_train_step
@@ -152,7 +152,7 @@ def main() -> None:
             row.append("{:.2f} / {:.2f}".format(*ratios(times, "serial", way)))
         rows.append(tuple(row))
         print(f"measured {name}", flush=True)
-    print(f"\n{processor()}, {jobs} cores; {seeds} seeds, {rounds} rounds of {seconds:g} s\n")
+    print(f"\n{processor()} ({generation()}), {jobs} cores; {seeds} seeds, {rounds} rounds of {seconds:g} s\n")
     print(table(("size", "serial tokens/s", f"{jobs} jobs (best / median)", "together (best / median)"), rows))
 
 
