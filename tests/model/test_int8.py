@@ -28,7 +28,7 @@ def parameters(config: ModelConfig):
     return jax.jit(language_model(config).init)(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
 
 
-@given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2**31))
+@given(st.sampled_from([1, 4]), st.sampled_from([1, 7, 40]), st.sampled_from([1, 30]), st.integers(0, 2**31))
 def test_a_product_is_off_by_no_more_than_half_a_step_of_each_operand(rows, inputs, outputs, seed):
     random = np.random.default_rng(seed)
     x, w = random.normal(size=(rows, inputs)), random.normal(size=(outputs, inputs)) * 10.0 ** random.integers(-3, 3)
@@ -113,9 +113,11 @@ def test_stacked_layers_give_the_same():
 
 def test_generated_tokens_are_the_likeliest_of_the_whole_context_alone_and_beside_others():
     config, params = quantized(CONFIG, parameters(dataclasses.replace(CONFIG, initialization_std=0.3)))
-    text = [5, 17, 42]
+    text, logits_of = [5, 17, 42], jax.jit(GPT(config).apply)
     for _ in range(8):
-        text.append(int(GPT(config).apply({"params": params}, jnp.array([text]))[0, -1].argmax()))  # type: ignore[index]
+        padded = jnp.array([text + [0] * (11 - len(text))])  # what follows a token does not change its logits
+        logits: Any = logits_of({"params": params}, padded)
+        text.append(int(logits[0, len(text) - 1].argmax()))
     assert len(set(text[3:])) > 2  # no repetition, which any decoder would give
     assert generate(config, params, [[5, 17, 42]], 8, temperature=0.0) == [text[3:]]
     assert generate(config, params, [[9], [5, 17, 42]], 8, temperature=0.0)[1] == text[3:]
