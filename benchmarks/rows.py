@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ INPUTS, OUTPUTS = 768, 3072
 ROWS = (1, 2, 8)
 
 
-def ways(w: jax.Array) -> dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], jax.Array | Int8]]:
+def ways(w: jax.Array) -> dict[str, tuple[Callable[..., jax.Array], Any]]:
     """By name: a product `(x, weights) -> x W`, and the matrix `w` `(inputs, outputs)` as it takes it."""
     int8 = Int8.of(w.T, 1)
 
