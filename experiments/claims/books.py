@@ -20,7 +20,7 @@ at 1.50, so that the decoder's own rate was in doubt: GPT-1's post-LN bears no h
 with GPT-2's normalisation and initialisation, on the same tokens. Pilots of it (seed 100, 300 steps) had 1.98 bits/byte
 at 2e-3 and 1.99 at 4e-3, so its rate is 2e-3. Stated before the run that counts: it has the lower loss than `large` and
 than the LSTM, by at least 0.02 bits/byte each. `lstm-33m` is the LSTM on twice the tokens, at the same rate: nearly one
-epoch, and as many tokens as the decoders of `gpu` scale read, which have three times its parameters. Stated before the
+epoch, and as many tokens as the decoders of `gpu` scale read, which have four times its parameters. Stated before the
 run that counts: twice the tokens give it at least 0.02 bits/byte.
 
 Measured: bits per byte over novels that were held out whole.

@@ -185,3 +185,12 @@ def test_generation_keywords_are_read_or_refused():
 
 def test_the_tokenizer_of_the_folder_is_openais(folder):
     assert from_vocabulary("gpt2", folder / "weights").digest == make_tokenizer("gpt2", 50257, None).digest
+
+
+def test_int8_of_the_models_arguments_rounds_the_model(folder):
+    from gpt_jax.evaluation.harness import HarnessModel
+
+    made = [HarnessModel.create_from_arg_string(f"path={folder / 'weights'}{more}") for more in ("", ",int8=True")]
+    assert [model.model.digest for model in made] == [  # type: ignore[attr-defined]
+        load_model(folder / "weights", int8=int8).digest for int8 in (False, True)
+    ]

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.cli import main
+from experiments.runs import weights
 from experiments.runs.weights import load_model, write_text
 from gpt_jax import GPT, InputError, ModelConfig, save_pretrained
 from gpt_jax.data.tokenizers import BytesTokenizer, make_tokenizer
@@ -78,8 +80,11 @@ def test_text_is_written_from_a_weights_folder(weights_folder):
     assert write_text(weights_folder, "ab", tokens=3, temperature=0)[0].startswith("ab")
 
 
-def test_text_is_written_from_int8_weights_too(weights_folder):
+def test_text_is_written_from_int8_weights_where_the_command_says_so(weights_folder, monkeypatch):
     rounded = load_model(weights_folder, int8=True)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(rounded.params)} == {"int8", "float32"}
-    texts = write_text(weights_folder, "ab", tokens=5, temperature=0.0, samples=2, int8=True)
-    assert texts[0] == texts[1] and texts[0].startswith("ab")
+    asked = []
+    monkeypatch.setattr(weights, "load_model", lambda *words, int8: asked.append(int8) or rounded)
+    for words in ([], ["--int8"]):
+        assert main(["sample", str(weights_folder), "--prompt", "ab", "--tokens", "2", *words]) == 0
+    assert asked == [False, True]
