@@ -28,6 +28,7 @@ from gpt_jax.generation import generate
 from gpt_jax.interop import save_pretrained
 from gpt_jax.model.decoder import GPT
 from gpt_jax.model.int8 import quantized
+from gpt_jax.training.host_memory import keep_freed_memory
 
 Decode = Callable[[], list[int]]  # greedy continuations of all prompts, joined
 
@@ -69,6 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds, count = (2, 8) if arguments.quick else (arguments.rounds, arguments.new_tokens)
 
+    keep_freed_memory()  # as `python -m experiments` does; it serves every decoder alike
     config = ModelConfig()
     if arguments.small or arguments.quick:
         config = dataclasses.replace(config, n_layer=4, n_head=4, d_model=256)
