@@ -12,6 +12,18 @@ from experiments.runs.screen import Screen, outlasting
 from experiments.runs.signals import stop_on_signal
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Signals as a shell in front hands them on. `nohup pytest` ignores SIGHUP, and `pytest &` SIGINT."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)}
+    for number, default in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, default)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_asks_and_its_handler_is_given_back(number):
     before = signal.getsignal(number)
