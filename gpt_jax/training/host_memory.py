@@ -7,7 +7,7 @@ import mmap
 import os
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # malloc.h
-NEVER = -1  # gives memory back
+NEVER = -1  # as a limit of M_TRIM_THRESHOLD: memory is not given back, however much is free
 HUGE = 2**21  # bytes of a huge page
 
 
@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
     time. There is one arena, because the arenas of other threads would still give memory back.
 
     The heap is told to have huge pages, where the kernel gives them to those who ask. With pages of 4 KiB, a step or a
-    token that reads hundreds of MB spends 2 to 4 % of its time on looking addresses up (docs/PERFORMANCE.md).
+    token that reads hundreds of MB took 1 to 5 % longer (docs/PERFORMANCE.md).
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
